@@ -1,6 +1,7 @@
 """What a trained run hands to its measurement, and what comes back."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ import jax
 import numpy as np
 
 import train
-from data.batch import Instance, Source
+from data.batch import Batch, Instance, Source
+from experiments import overrides
 from train import program
 from train.config import Config
 
@@ -18,7 +20,8 @@ class Trained:
   """One run after training.
 
   Attributes:
-    config: the run's config, complete.
+    config: the run's config, complete; its layers looped and never unrolled,
+      since instruments compile for a few passes.
     source: where its batches came from.
     instance: the constants of that source (the grammar, the corpus).
     params: the parameters after the last update.
@@ -33,6 +36,16 @@ class Trained:
   params: Any
   initial: Any
   scores: dict[str, np.ndarray]
+
+  def held_out(self, examples: int) -> Batch:
+    """The first held-out examples, the same for every run."""
+    return _held_out(self.source, self.instance, examples)
+
+
+# Compiled whole: one operation after the other costs more.
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _held_out(source: Source, instance: Instance, examples: int) -> Batch:
+  return source.batch(instance, 0, 'validation', 0, examples)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +70,7 @@ def unstack(configs: Sequence[Config], fitted: train.Fit,
     return jax.tree.map(lambda x: x[r], tree)
 
   return [
-    Trained(config, source,
+    Trained(overrides.replace(config, {'model.unroll': 1}), source,
             fitted.instance if fitted.shared else one(fitted.instance, r),
             one(params, r), one(fitted.initial, r), one(scores, r))
     for r, config in enumerate(configs)

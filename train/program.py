@@ -153,7 +153,8 @@ def _score(config: Config, source: Source, split: str, params: Any,
   """Sums over the scored positions of one batch, by group."""
   # Every run meets the same held-out examples, so differences are paired.
   batch = source.batch(instance, 0, split, step, config.data.batch_size)
-  logits_BTV = model.apply(config.model, params, batch.tokens_BT).logits_BTV
+  looped = dataclasses.replace(config.model, unroll=1)  # compiles sooner
+  logits_BTV = model.apply(looped, params, batch.tokens_BT).logits_BTV
   nats_BT = step_lib.cross_entropy(logits_BTV, batch.targets_BT)
   hits_BT = logits_BTV.argmax(-1) == batch.targets_BT
   sums = {'nats': nats_BT, 'correct': hits_BT, 'weight': jnp.ones_like(nats_BT)}

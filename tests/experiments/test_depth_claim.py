@@ -24,8 +24,8 @@ def test_cpu_plan(tmp_path):
   assert expanded('cpu', tmp_path) == {
     ('composition', 'plain', 1): 5, ('composition', 'plain', 2): 5,
     ('composition', 'plain', 3): 5, ('composition', 'wide', 1): 5,
-    ('composition', 'looped', 3): 5,
-    ('composition', 'chain_of_thought', 1): 5,
+    ('composition', 'looped', 3): 3,
+    ('composition', 'chain_of_thought', 1): 3,
     **dict.fromkeys((('hierarchy', 'l = 3', n) for n in (1, 2, 3, 4)), 5),
     **dict.fromkeys((('text', arm, n) for n in (1, 4, 12) for arm in (
       'fixed width', 'matched parameters')), 5),

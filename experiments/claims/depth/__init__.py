@@ -15,8 +15,8 @@ Controls. Random initialisation behind every probe, control tasks, a wide
 network of equal parameters, a looped one of equal parameters per layer, the
 shortcut baselines of the data, and an easiest cell that must be solved.
 
-Cost. `cpu`: 3e13 FLOPs, about 15 minutes on 2 slow cores. `smoke`: nearly all
-compilation, 2 minutes there, and no evidence. `accelerator`: the published
+Cost. `cpu`: 1.6e13 FLOPs, 8 to 13 minutes on 2 slow cores. `smoke`: a minute,
+nearly all of it compilation, and no evidence. `accelerator`: the published
 settings; see `fathom plan`.
 
 Command. fathom run depth [--preset=cpu] [--strata=composition,hierarchy,text]
