@@ -217,15 +217,17 @@ def generated_accuracy(run: Trained) -> np.ndarray:
 def _generated_accuracy(config: ModelConfig, source: PointerChasing,
                         params: dict, instance: Instance) -> jax.Array:
   batch = source.batch(instance, 0, 'validation', 0, EXAMPLES)
-  tokens_BT = source.prompt(batch.tokens_BT)
-  said = []
-  for position in range(source.query_position, source.length):
+
+  def say(tokens_BT: jax.Array, position: jax.Array) -> tuple:
     logits_BTV = model.apply(config, params, tokens_BT).logits_BTV
     emitted_B = logits_BTV[:, position].argmax(-1)
-    said.append(emitted_B)
-    tokens_BT = source.emit(tokens_BT, position, emitted_B)
-  answer_B = jnp.stack(said)[jnp.asarray(source.hops)[batch.group_B] - 1,
-                             jnp.arange(EXAMPLES)]
+    return source.emit(tokens_BT, position, emitted_B), emitted_B
+
+  _, said_TB = jax.lax.scan(
+    say, source.prompt(batch.tokens_BT),
+    jnp.arange(source.query_position, source.length))
+  hop_B = jnp.asarray(source.hops)[batch.group_B]
+  answer_B = said_TB[hop_B - 1, jnp.arange(EXAMPLES)]
   return _by_group(answer_B == source.answers(batch), batch.group_B,
                    len(source.hops))
 
