@@ -134,7 +134,7 @@ def _documents(chunks: Chunks, file_size: int) -> Iterator[Line]:
       chunk, rest = _whole_characters(chunk)
     held.append((number, chunk))
     length += len(chunk)
-    if (length >= TEXT_CHUNK_BYTES or (ended and length >= 4 * size)
+    if (not ended or length >= TEXT_CHUNK_BYTES or length >= 4 * size
         or (length >= size and not chunk.strip())):
       yield from _document(held)
       held, length = [], 0

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 import json
 import random
 from pathlib import Path
@@ -56,7 +57,7 @@ def texts(corpus_, split):
   cuts = [*(stream == corpus_.tokenizer.separator).nonzero()[0], len(stream)]
   assert cuts[0] == 0
   return [corpus_.tokenizer.decode(stream[a + 1:b])
-          for a, b in zip(cuts, cuts[1:])]
+          for a, b in itertools.pairwise(cuts)]
 
 
 def all_texts(corpus_):

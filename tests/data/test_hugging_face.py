@@ -12,8 +12,8 @@ from data.tokenizer import tokenizer
 tokenizers = pytest.importorskip('tokenizers')
 
 END = '<|endoftext|>'
-AWKWARD = ['', ' ', '  two\n\n\tblanks ', '\ufeffé e\u0301 深い 👩‍👩‍👧🏽', '\u2581x',
-           f'a {END} b', '<0x41>', 'ÄĠĊ']
+AWKWARD = ['', ' ', '  two\n\n\tblanks ', '\ufeffé e\u0301 深い 👩‍👩‍👧🏽',
+           '\u2581x', f'a {END} b', '<0x41>', 'ÄĠĊ']
 
 
 def byte_level(path):

@@ -135,7 +135,7 @@ def test_an_unusable_folder_is_an_error_of_the_field(config, tmp_path):
   (tmp_path / 'corpus.request.json').write_text('{}')
   with pytest.raises(InputError, match=r'data\.text_path: .* not finished'):
     data.source(DataConfig(text_path=str(tmp_path)))
-  with pytest.raises(InputError, match=r'data\.length: .* validation split'):
+  with pytest.raises(InputError, match=r'data\.length: .* train split'):
     data.source(DataConfig(text_path=config.text_path, length=10**6))
   with pytest.raises(InputError, match="no 'test' split"):
     data.source(config).host_batch(0, 'test', 0, 1)

@@ -70,7 +70,7 @@ def test_wrong_sizes_are_noticed_when_a_corpus_is_opened(copy, damage, says):
   assert [says in problem for problem in shards.verify(copy)] == [True]
 
 
-@pytest.mark.parametrize('name', ['validation-00002.bin', 'tokenizer.model'])
+@pytest.mark.parametrize('name', ['train-00002.bin', 'tokenizer.model'])
 def test_one_flipped_bit_is_found(copy, name):
   raw = bytearray((copy / name).read_bytes())
   raw[len(raw) // 2] ^= 1
