@@ -121,6 +121,7 @@ def _end_with_parent() -> None:
 
 
 def _run(job: Job, part: Part, key: str) -> dict[str, Any]:
+  _end_if_stopped()  # this part may have been handed out before
   return work.run(job, part, key, _advance)
 
 
@@ -131,5 +132,9 @@ def _advance(count: int) -> None:
     with _counter.get_lock():
       _counter.value += _uncounted
     _uncounted = 0
-    if _stopping.is_set():
-      raise _Stopped
+    _end_if_stopped()
+
+
+def _end_if_stopped() -> None:
+  if _stopping.is_set():
+    raise _Stopped

@@ -139,6 +139,7 @@ def _is_finished(folder: Path, files: Sequence[Input],
   request = json.loads(json.dumps(request))
   known = durable.read_json(folder / shards.REQUEST)
   finished = (folder / shards.INDEX).exists()
+  begun = finished or any((folder / work.RECORDS).glob('*.json'))
   if known == request:
     return finished
   if known is None and any(
@@ -152,7 +153,7 @@ def _is_finished(folder: Path, files: Sequence[Input],
       differs = ['version of fathom']
     if finished:
       differs = differs or ['input']
-    if differs:
+    if differs and begun:
       raise InputError(
         f'--out={folder} holds a corpus that was prepared with another '
         f'{differs[0]}; choose another folder, or remove this one')
@@ -260,10 +261,11 @@ def _malformed(planned: Sequence[Part],
     for piece, count in zip(part.pieces, record['lines']):
       offsets.append(before[piece.path])
       before[piece.path] += count
-    for i, line, problem, detail in record['malformed']['first']:
+    room = REPORTED_LINES - len(first)
+    for i, line, problem, detail in record['malformed']['first'][:room]:
       first.append(f'{part.pieces[i].path}:{offsets[i] + line}: {problem} '
                    f'({detail})')
-  return Malformed(before.total(), dict(problems), first[:REPORTED_LINES])
+  return Malformed(before.total(), dict(problems), first)
 
 
 def _stop(folder: Path, files: Sequence[Input], malformed: Malformed,

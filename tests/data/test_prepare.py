@@ -356,16 +356,17 @@ def test_a_split_that_stays_empty_is_refused(tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_is_one_message_and_loses_nothing(tmp_path):
   """A limit on the size of a file makes a write fail as a full disk does."""
-  good = [write_jsonl(tmp_path / f'{i}.jsonl', documents(100, seed=i))
+  # Compressed, so that each file is one part.
+  good = [write_jsonl(tmp_path / f'{i}.jsonl.gz', documents(100, seed=i))
           for i in range(3)]
-  huge = write_jsonl(tmp_path / '3.jsonl', documents(1500, seed=9))
-  flags = ['--shard-bytes=50000', '--workers=1', *map(str, [*good, huge])]
+  huge = write_jsonl(tmp_path / '3.jsonl.gz', documents(1500, seed=9))
+  flags = ['--shard-bytes=1', '--workers=1', *map(str, [*good, huge])]
   run = [sys.executable, '-m', 'experiments', 'data', 'prepare',
          f'--out={tmp_path / "out"}', *flags]
   failed = subprocess.run(
     run, cwd=ROOT, capture_output=True, text=True,
     preexec_fn=lambda: resource.setrlimit(
-      resource.RLIMIT_FSIZE, (200_000, 200_000)))
+      resource.RLIMIT_FSIZE, (400_000, 400_000)))
   assert failed.returncode == 1, failed.stderr
   assert len(failed.stderr.strip().splitlines()) == 1
   assert 'File too large' in failed.stderr
@@ -412,6 +413,7 @@ def test_memory_does_not_grow_with_the_input(kind, tmp_path):
   assert int(grown) < 100e6, grown
 
 
+@pytest.mark.slow
 def test_interrupting_ends_every_process(tmp_path):
   inputs = several_inputs(tmp_path / 'in')
   process = subprocess.Popen(
