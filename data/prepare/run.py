@@ -114,7 +114,8 @@ def prepare(names: Sequence[str], folder: Path, settings: Settings,
         progress(1, 1)
       else:
         vocabulary = _vocabulary(folder, planned, settings)
-        job = Job(folder, settings.field, settings.held_out, vocabulary)
+        job = Job(folder, settings.field, settings.held_out, vocabulary,
+                  vocabulary and shards.checksum(folder / vocabulary))
         records = _records(job, planned, files, settings, workers, max_bad,
                            progress)
         _write_report(folder, files, _malformed(planned, records))
@@ -228,8 +229,7 @@ def _records(job: Job, planned: Sequence[Part], files: Sequence[Input],
     InputError: more than `max_bad` of the lines up to a part are malformed.
       Parts are judged in order, so this does not depend on `workers`.
   """
-  shaping = [VERSION, _identity(settings),
-             job.vocabulary and shards.checksum(job.folder / job.vocabulary)]
+  shaping = [VERSION, _identity(settings), job.checksum]
   (job.folder / work.RECORDS).mkdir(exist_ok=True)
   keys = [parts.key(part, files, shaping) for part in planned]
   done = [work.finished(job.folder, part, key)
@@ -293,7 +293,7 @@ def _write_index(job: Job, settings: Settings,
   Raises:
     InputError: a split that no document fell into.
   """
-  tokens = shards.open_tokenizer(job.folder, job.vocabulary)
+  tokens = work.open_tokenizer(job)
   found = {split: [record['shards'][split] for record in records
                    if split in record['shards']] for split in shards.SPLITS}
   for split, its in found.items():

@@ -35,12 +35,14 @@ class Job:
     field: of JSON lines and Parquet.
     held_out: share of documents for validation.
     vocabulary: the tokenizer's file in `folder`; '': bytes.
+    checksum: of that file.
   """
 
   folder: Path
   field: str
   held_out: float
   vocabulary: str
+  checksum: str
 
 
 def is_held_out(text: bytes, held_out: float) -> bool:
@@ -53,10 +55,10 @@ def is_held_out(text: bytes, held_out: float) -> bool:
   return int.from_bytes(digest, 'big') < held_out * 2**64
 
 
-@functools.cache
-def open_tokenizer(folder: Path, vocabulary: str) -> Tokenizer:
+@functools.lru_cache(1)
+def open_tokenizer(job: Job) -> Tokenizer:
   """The tokenizer, opened once in each process."""
-  return shards.open_tokenizer(folder, vocabulary)
+  return shards.open_tokenizer(job.folder, job.vocabulary)
 
 
 def finished(folder: Path, part: Part, key: str) -> dict[str, Any] | None:
@@ -93,7 +95,7 @@ def run(job: Job, part: Part, key: str, advance: Advance) -> dict[str, Any]:
     InputError: a damaged file.
     OSError: a file cannot be read, or a shard not be written.
   """
-  tokens = open_tokenizer(job.folder, job.vocabulary)
+  tokens = open_tokenizer(job)
   lines = [0] * len(part.pieces)
   problems: collections.Counter[str] = collections.Counter()
   first: list[tuple[int, int, str, str]] = []

@@ -426,3 +426,11 @@ def test_interrupting_ends_every_process(tmp_path):
   _, said = process.communicate(timeout=120)
   assert process.returncode in (130, 0), said  # it may just have ended
   assert 'Traceback' not in said
+
+
+def test_a_refused_setting_can_be_mended_in_place(tmp_path):
+  path = write_jsonl(tmp_path / 'in.jsonl', documents())
+  with pytest.raises(InputError, match='too small'):
+    prepare([path], tmp_path / 'out', tokenizer='bpe', vocab_size=99)
+  _, made = prepare([path], tmp_path / 'out', tokenizer='bpe', vocab_size=420)
+  assert made.tokenizer.vocab_size == 420
