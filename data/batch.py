@@ -15,7 +15,7 @@ SPLITS = ('train', 'validation', 'test')
 
 
 class Batch(NamedTuple):
-  """Examples ready for a model.
+  """Examples ready for a model; NumPy arrays where the host made them.
 
   Attributes:
     tokens_BT: int32, what the model reads.

@@ -11,6 +11,7 @@ is read by the host, batch by batch. Both give the same batches, bit for bit.
 """
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -116,17 +117,18 @@ class PreparedText(TextSource):
     check_split(split)
     stream = self._streams[split]
     row_B = np.arange(batch_size, dtype=np.uint64)[rows]
-    start_B = np.uint64(step * batch_size) + row_B
+    window_B = np.uint64(step * batch_size) + row_B
     if split == 'train':
-      start_B = permutation.window(start_B, self.windows, seed)
-    start_B = start_B.astype(np.int64) * self.length
+      window_B = permutation.window(window_B, self.windows, seed)
+    start_B = window_B.astype(np.int64) * self.length
     window_BT = stream.windows(start_B, self.length + 1)
     index_BT = start_B[:, None] + np.arange(1, self.length + 1)
-    return Batch(
-      tokens_BT=window_BT[:, :-1],
-      targets_BT=window_BT[:, 1:],
-      weights_BT=(index_BT < len(stream)).astype(np.float32),
-      group_B=np.zeros(len(row_B), np.int32))
+    fields: dict[str, Any] = {
+      'tokens_BT': window_BT[:, :-1],
+      'targets_BT': window_BT[:, 1:],
+      'weights_BT': (index_BT < len(stream)).astype(np.float32),
+      'group_B': np.zeros(len(row_B), np.int32)}
+    return Batch(**fields)
 
   def _train_starts(self, size: int, seed: jax.Array | int,
                     step: jax.Array | int, batch_size: int) -> jax.Array:

@@ -128,14 +128,15 @@ def _parse(arguments: Sequence[str]
     raise UsageError('name the files or folders to prepare')
   if not values.out:
     raise UsageError('--out is missing; name the folder to write')
-  held_out = values['held-out'].value
+  given = values.flag_values_dict()
+  held_out = given['held-out']
   if not 0 < held_out < 1:
     raise UsageError(f'--held-out={held_out} must lie between 0 and 1, both '
                      'excluded')
-  settings = Settings(values.tokenizer, values['vocab-size'].value,
-                      values.field, held_out, values['shard-bytes'].value)
+  settings = Settings(given['tokenizer'], given['vocab-size'], given['field'],
+                      held_out, given['shard-bytes'])
   return (names, Path(os.path.expanduser(values.out)), settings,
-          values.workers, values['max-bad'].value)
+          given['workers'], given['max-bad'])
 
 
 def _as_flags(message: str) -> str:

@@ -89,16 +89,15 @@ def find(names: Sequence[str]) -> list[Input]:
     if not files:
       raise InputError(f'{name} is a folder without a '
                        f'{", ".join(_suffixes())} file (each also .gz or .zst)')
-  for file in found:
-    if kind(file.path) == '.json':
-      raise InputError(f'{file.path}: a .json file is one value, not a line '
+  seen: set[Path] = set()
+  for source in found:
+    if kind(source.path) == '.json':
+      raise InputError(f'{source.path}: a .json file is one value, not a line '
                        'for each document; convert it to JSON lines (.jsonl)')
-  seen: dict[Path, Path] = {}
-  for file in found:
-    if (real := file.path.resolve()) in seen:
-      raise InputError(f'{file.path} is named twice; its documents would '
+    if (real := source.path.resolve()) in seen:
+      raise InputError(f'{source.path} is named twice; its documents would '
                        'count twice')
-    seen[real] = file.path
+    seen.add(real)
   return found
 
 

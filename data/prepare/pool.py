@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -15,6 +15,7 @@ from data.prepare.parts import Part
 from data.prepare.work import Job
 
 Progress = Callable[[int, int], None]  # bytes of input done, of all
+Records = Generator[dict[str, Any], None, None]
 Missing = Sequence[tuple[Part, str]]  # parts and their keys
 
 PROGRESS_SECONDS = 0.5
@@ -26,7 +27,7 @@ class _Stopped(Exception):
 
 
 def run(job: Job, missing: Missing, workers: int, total: int,
-        progress: Progress) -> Iterator[dict[str, Any]]:
+        progress: Progress) -> Records:
   """Does parts; yields their records, in the order of `missing`.
 
   Closing the iterator stops the work.
@@ -51,7 +52,7 @@ def run(job: Job, missing: Missing, workers: int, total: int,
 
 
 def _alone(job: Job, missing: Missing,
-           progress: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+           progress: Callable[[int], None]) -> Records:
   done, told = 0, time.monotonic()
 
   def advance(count: int) -> None:
@@ -66,7 +67,7 @@ def _alone(job: Job, missing: Missing,
 
 
 def _together(job: Job, missing: Missing, workers: int,
-              progress: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+              progress: Callable[[int], None]) -> Records:
   # Not forked: this process may have threads, of JAX among others.
   context = multiprocessing.get_context('spawn')
   counter, stopping = context.Value('Q', 0), context.Event()

@@ -250,7 +250,7 @@ def _rows(piece: Piece, field: str, advance: Advance) -> Iterator[Line]:
         yield _value(start - piece.start + i + 1, value, field)
       start += taken
       advance(piece.cost * taken // (piece.stop - piece.start))
-      size = max(column.estimated_size(), 1)
+      size = max(int(column.estimated_size()), 1)
       count = max(1, min(PARQUET_SLICE_BYTES * taken // size, 4 * count))
   except pl.exceptions.PolarsError as error:
     raise _damaged(piece.path, error) from None
