@@ -1,9 +1,10 @@
 """What models are trained on: text, and sources whose structure is known."""
 
-from data.batch import Batch, Instance, Source
+from data.batch import Batch, Instance, Source, StreamedSource
 from data.config import DataConfig, InputError
 
-__all__ = ['Batch', 'DataConfig', 'InputError', 'Instance', 'Source', 'source']
+__all__ = ['Batch', 'DataConfig', 'InputError', 'Instance', 'Source',
+           'StreamedSource', 'source']
 
 
 def source(config: DataConfig) -> Source:
@@ -25,6 +26,10 @@ def source(config: DataConfig) -> Source:
       from data.tree import Tree
       return Tree(config)
     case 'text':
+      from data import shards
+      if shards.is_prepared(config.text_path):
+        from data.prepared import PreparedText
+        return PreparedText(config)
       from data.text import TextSource
       return TextSource(config)
   raise InputError(f'data.source: {config.source!r} is none of '

@@ -1,7 +1,7 @@
 """A batch, and the rule that makes it a function of (seed, split, step)."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ SPLITS = ('train', 'validation', 'test')
 
 
 class Batch(NamedTuple):
-  """Examples ready for a model.
+  """Examples ready for a model; NumPy arrays where the host made them.
 
   Attributes:
     tokens_BT: int32, what the model reads.
@@ -39,12 +39,16 @@ class Source(Protocol):
     groups: names of the kinds of example that evaluation keeps apart.
     bytes_V: bytes of text that each token id stands for, or None when the
       source is not text.
+    streams: whether batches are read by the host, from a corpus that is too
+      large for the device. Such a source is also a `StreamedSource`; its
+      `instance` is empty, and its `batch` raises InputError.
   """
 
   vocab_size: int
   length: int
   groups: tuple[str, ...]
   bytes_V: np.ndarray | None
+  streams: bool
 
   def instance(self, seed: int) -> Instance:
     """Builds the constants of the source on the host."""
@@ -55,6 +59,18 @@ class Source(Protocol):
 
   def evaluation_steps(self, split: str, batch_size: int) -> int | None:
     """Steps that cover the split once; None when the split is endless."""
+
+
+@runtime_checkable
+class StreamedSource(Source, Protocol):
+  """A source that can make batches on the host."""
+
+  def host_batch(self, seed: int, split: str, step: int, batch_size: int,
+                 rows: slice = slice(None)) -> Batch:
+    """Draws one batch, or `rows` of it, as NumPy arrays; pure.
+
+    It may be called from another thread; see `data.prefetch.Prefetch`.
+    """
 
 
 def batch_key(seed: jax.Array | int, split: str,

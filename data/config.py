@@ -40,8 +40,10 @@ class DataConfig:
   filter_level: int = _of('tree', default=0)
   objective: Objective = _of('tree', default='joint')
   sigma: float = _of('tree', default=1.0)  # spread of the transition logits
-  text_path: str = _of('text', default='')  # file or folder; '': embedded prose
-  # bytes, unigram, bpe, or the path of a .model
+  # file or folder; '': embedded prose. A folder that `fathom data prepare`
+  # wrote brings its tokenizer and split: the next three are not read then
+  text_path: str = _of('text', default='')
+  # bytes, unigram, bpe, or the path of a .model or tokenizer.json
   tokenizer: str = _of('text', default='bytes')
   vocab_size: int = _of('text', default=512)  # of a tokenizer trained here
   held_out: float = _of('text', default=0.1)  # share of documents

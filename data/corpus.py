@@ -10,7 +10,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from data.config import InputError
@@ -136,20 +136,34 @@ def _files(where: pathlib.Path) -> list[pathlib.Path]:
   if not where.is_dir():
     # Never opened: reading a pipe or a device could wait for ever.
     _refuse(where, 'is neither a file nor a folder; save the text in a file')
-  return sorted(_walk(where), key=lambda f: f.relative_to(where).as_posix())
+  return walk(where, lambda name: name.endswith(SUFFIXES))
 
 
-def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def walk(folder: pathlib.Path,
+         wanted: Callable[[str], bool]) -> list[pathlib.Path]:
+  """The files of a folder, at any depth, in the order of their paths.
+
+  Hidden files and folders and links to folders are left out.
+
+  Args:
+    folder: where to look.
+    wanted: says of a file's name, in lower case, whether it is one.
+
+  Raises:
+    OSError: a folder that cannot be read.
+  """
   def stop(error: OSError) -> NoReturn:
     raise error
 
+  found = []
   for root, folders, names in os.walk(folder, onerror=stop):
     folders[:] = [name for name in folders if not name.startswith('.')]
     for name in names:
       file = pathlib.Path(root, name)
-      if (file.suffix.lower() in SUFFIXES and not name.startswith('.')
+      if (wanted(name.lower()) and not name.startswith('.')
           and file.is_file()):
-        yield file
+        found.append(file)
+  return sorted(found, key=lambda f: f.relative_to(folder).as_posix())
 
 
 def _text(file: pathlib.Path) -> str:

@@ -34,6 +34,7 @@ class HopString:
   """
 
   bytes_V: np.ndarray | None = None
+  streams = False
 
   def __init__(self, config: DataConfig):
     """Raises InputError, naming the field, if some k has no answer."""

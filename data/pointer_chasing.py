@@ -56,6 +56,7 @@ class PointerChasing:
   """
 
   bytes_V: np.ndarray | None = None
+  streams = False
 
   def __init__(self, config: DataConfig):
     """Raises InputError, naming the field, if the task has a shortcut."""

@@ -1,6 +1,7 @@
 """Text as a data source: windows of a token stream, scored in bits per byte."""
 
 import math
+from collections.abc import Mapping, Sized
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ class TextSource:
   """
 
   groups: tuple[str, ...] = ('all',)
+  streams = False
 
   def __init__(self, config: DataConfig):
     """Reads, splits and tokenizes the corpus.
@@ -39,8 +41,6 @@ class TextSource:
       InputError: text or a tokenizer that cannot be used, or a split that is
         shorter than one window.
     """
-    if config.length < 1:
-      raise InputError(f'data.length: {config.length} must be at least 1')
     documents = corpus.read(config.text_path)
     train, validation = corpus.split(documents, config.held_out)
     self.length = config.length
@@ -50,15 +50,10 @@ class TextSource:
     self.bytes_V: np.ndarray | None = self.tokenizer.bytes_V
     self.fingerprint: dict[str, Any] = {
       **corpus.fingerprint(documents), 'tokenizer': self.tokenizer.name}
-    self._streams = {'train': _stream(self.tokenizer, train),
-                     'validation': _stream(self.tokenizer, validation)}
-    for split, stream in self._streams.items():
-      if len(stream) <= self.length:
-        raise InputError(
-          f'data.length: a window of {self.length} positions needs '
-          f'{self.length + 1} tokens, and the {split} split has '
-          f'{len(stream)}; lower data.length, change data.held_out, or give '
-          'more text')
+    self._streams: Mapping[str, Any] = {
+      'train': _stream(self.tokenizer, train),
+      'validation': _stream(self.tokenizer, validation)}
+    check_lengths(config.length, self._streams)
 
   def instance(self, seed: int) -> Instance:
     """The token stream of each split, uint16 where V fits, else int32.
@@ -88,12 +83,11 @@ class TextSource:
     Raises:
       InputError: there is no such split.
     """
-    _check(split)
+    check_split(split)
     stream = instance[split]
     size = stream.shape[0]
     if split == 'train':
-      start_B = jax.random.randint(
-        batch_key(seed, split, step), (batch_size,), 0, size - self.length)
+      start_B = self._train_starts(size, seed, step, batch_size)
     else:
       start_B = (step * batch_size + jnp.arange(batch_size)) * self.length
     index_BT = start_B[:, None] + jnp.arange(self.length + 1)  # T + 1 of them
@@ -104,9 +98,15 @@ class TextSource:
       weights_BT=(index_BT[:, 1:] < size).astype(jnp.float32),
       group_B=jnp.zeros(batch_size, jnp.int32))
 
+  def _train_starts(self, size: int, seed: jax.Array | int,
+                    step: jax.Array | int, batch_size: int) -> jax.Array:
+    """Where the windows of a batch begin, (B,), in a stream of `size`."""
+    return jax.random.randint(
+      batch_key(seed, 'train', step), (batch_size,), 0, size - self.length)
+
   def evaluation_steps(self, split: str, batch_size: int) -> int | None:
     """Steps that score every held-out token once; None for train."""
-    _check(split)
+    check_split(split)
     if split == 'train':
       return None
     targets = len(self._streams[split]) - 1
@@ -123,6 +123,19 @@ def _stream(tokens: Tokenizer, documents: list[str]) -> np.ndarray:
   return np.concatenate(parts)
 
 
-def _check(split: str) -> None:
+def check_lengths(length: int, streams: Mapping[str, Sized]) -> None:
+  """Raises InputError where a split cannot fill one window of `length`."""
+  if length < 1:
+    raise InputError(f'data.length: {length} must be at least 1')
+  for split, stream in streams.items():
+    if len(stream) <= length:
+      raise InputError(
+        f'data.length: a window of {length} positions needs {length + 1} '
+        f'tokens, and the {split} split has {len(stream)}; lower data.length, '
+        'change data.held_out, or give more text')
+
+
+def check_split(split: str) -> None:
+  """Raises InputError for a split that text has not."""
   if split not in ('train', 'validation'):
     raise InputError(f'text has no {split!r} split; use train or validation')

@@ -41,7 +41,7 @@ _TRAINING: dict[str, Any] = {
 }
 
 # More text makes training slow (unigram: 2 s per MB) and pieces no better.
-_TRAINING_BYTES = 16_000_000
+TRAINING_BYTES = 16_000_000
 
 # SentencePiece skips lines of more than 4192 bytes; a character has up to 4.
 _LINE = re.compile('.{1,1000}')
@@ -141,21 +141,26 @@ class SentencePieceTokenizer(Tokenizer):
     return np.array(ids, np.int32)
 
   def _refuse(self, text: str, decoded: str) -> NoReturn:
-    at = next((i for i, (a, b) in enumerate(zip(text, decoded)) if a != b),
-              min(len(text), len(decoded)))
     raise InputError(
       f'data.tokenizer: {self.origin} does not keep the text '
-      f'({text[at:at + 12]!r} comes back as {decoded[at:at + 12]!r}), so bits '
-      'per byte would be wrong; use a model trained with the identity '
-      'normalisation, byte fallback and no dummy prefix, or bytes, unigram or '
-      'bpe')
+      f'({first_difference(text, decoded)}), so bits per byte would be wrong; '
+      'use a model trained with the identity normalisation, byte fallback and '
+      'no dummy prefix, or bytes, unigram or bpe')
+
+
+def first_difference(text: str, decoded: str) -> str:
+  """Where a text and what came back of it part, in words."""
+  at = next((i for i, (a, b) in enumerate(zip(text, decoded)) if a != b),
+            min(len(text), len(decoded)))
+  return f'{text[at:at + 12]!r} comes back as {decoded[at:at + 12]!r}'
 
 
 def tokenizer(name: str, vocab_size: int, documents: list[str]) -> Tokenizer:
   """The tokenizer that `data.tokenizer` asks for.
 
   Args:
-    name: 'bytes', 'unigram', 'bpe', or the path of a `.model` file.
+    name: 'bytes', 'unigram', 'bpe', or the path of a SentencePiece `.model`
+      or of a Hugging Face `tokenizer.json`.
     vocab_size: V of a tokenizer that is trained here.
     documents: what it is trained on; the train split, and nothing else.
 
@@ -167,14 +172,32 @@ def tokenizer(name: str, vocab_size: int, documents: list[str]) -> Tokenizer:
     return ByteTokenizer()
   if name in TRAINED:
     return _cached(documents, name, vocab_size)
+  return opened(*read_model(name))
+
+
+def read_model(name: str) -> tuple[bytes, str]:
+  """The bytes of a vocabulary's file, and its path.
+
+  Raises:
+    InputError: it cannot be read.
+  """
   try:
     path = pathlib.Path(name).expanduser()
-    return SentencePieceTokenizer(path.read_bytes(), str(path))
+    return path.read_bytes(), str(path)
   except (OSError, RuntimeError) as error:
     reason = getattr(error, 'strerror', None) or error
     raise InputError(f'data.tokenizer: {name!r} cannot be read ({reason}); use '
-                     'bytes, unigram, bpe or the path of a .model '
-                     'file') from None
+                     'bytes, unigram, bpe or the path of a .model or '
+                     'tokenizer.json file') from None
+
+
+def opened(model: bytes, origin: str) -> Tokenizer:
+  """The tokenizer of a file: Hugging Face's if it ends in .json."""
+  if origin.endswith('.json'):
+    # Imported here: it needs a package that few runs do.
+    from data.hugging_face import HuggingFaceTokenizer
+    return HuggingFaceTokenizer(model, origin)
+  return SentencePieceTokenizer(model, origin)
 
 
 def train(documents: list[str], kind: str, vocab_size: int) -> bytes:
@@ -198,7 +221,7 @@ def train(documents: list[str], kind: str, vocab_size: int) -> bytes:
   model = io.BytesIO()
   try:
     sentencepiece.SentencePieceTrainer.Train(
-      sentence_iterator=iter(lines[::1 + size // _TRAINING_BYTES]),
+      sentence_iterator=iter(lines[::1 + size // TRAINING_BYTES]),
       model_writer=model, model_type=kind, vocab_size=vocab_size,
       minloglevel=3, **_TRAINING)
   except (RuntimeError, ValueError) as error:

@@ -41,6 +41,7 @@ class Tree:
   """
 
   bytes_V: np.ndarray | None = None
+  streams = False
   groups: tuple[str, ...] = ('tree',)
   root_position = 0
 

@@ -31,6 +31,7 @@ usage: fathom COMMAND [EXPERIMENT] [--flag=value ...] [--config.path=value ...]
   report   write the report from what is finished
   config   print the resolved config and where each value came from
   bench    measure speed on this machine
+  data     prepare a corpus of any size, or verify one (fathom data --help)
   list     name the experiments
 
 flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
@@ -39,6 +40,7 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
   fathom run depth
   fathom run depth --strata=text --config.data.text_path=book.txt
   fathom plan depth --preset=accelerator
+  fathom data prepare pile/*.jsonl.zst --out=pile
 '''
 
 DEVICE_MISSING = 3
@@ -192,6 +194,11 @@ def _bench(arguments: Sequence[str]) -> int:
   return bench.main(arguments)
 
 
+def _data(arguments: Sequence[str]) -> int:
+  from experiments import corpora
+  return corpora.main(arguments)
+
+
 def _list(arguments: Sequence[str]) -> int:
   for name in plan.experiments():
     print(f'{name}: {plan.load(name).TITLE}')
@@ -200,8 +207,8 @@ def _list(arguments: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
   'run': _run, 'plan': _plan, 'status': _status, 'results': _results,
-  'report': _report, 'config': _config, 'bench': _bench, 'list': _list,
-  'work': _work,
+  'report': _report, 'config': _config, 'bench': _bench, 'data': _data,
+  'list': _list, 'work': _work,
 }
 
 

@@ -1,0 +1,1 @@
+"""Turns text of any size into token shards; see `run.prepare`."""
