@@ -76,7 +76,8 @@ def test_the_tpu_kernel_agrees_with_float64_and_its_gradient_with_xla(mask):
     np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
 
 
-@pytest.mark.skipif(jax.default_backend() != 'gpu', reason='needs an NVIDIA GPU')
+@pytest.mark.skipif(jax.default_backend() != 'gpu',
+                    reason='needs an NVIDIA GPU')
 @pytest.mark.parametrize('mask', ['causal', 'bidirectional'])
 def test_cudnn_agrees_with_float64(mask):
   q, k, v = arrays('bfloat16')

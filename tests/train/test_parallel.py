@@ -50,7 +50,7 @@ def changed(config=BASE, **rooms):
     for room, fields in rooms.items()})
 
 
-def train(config, replicas=1):
+def fit(config, replicas=1):
   """Losses (steps, R), and the parameters after the last step."""
   members = [program.complete(changed(config, train={'seed': seed}))
              for seed in range(replicas)]
@@ -81,10 +81,10 @@ def assert_equals_one_device(config, replicas=1):
   alone = changed(config, mesh=dataclasses.asdict(MeshConfig(replica=1)),
                   train={'microbatches': 1})
   if (alone, replicas) not in _one_device:
-    _one_device[alone, replicas] = train(alone, replicas)
+    _one_device[alone, replicas] = fit(alone, replicas)
   expected = _one_device[alone, replicas]
   assert expected[0][0].max() > expected[0][-1].max()  # something was learnt
-  assert_close(train(config, replicas), expected)
+  assert_close(fit(config, replicas), expected)
 
 
 def test_data_fsdp_and_tensor_at_once_equal_one_device():
@@ -148,12 +148,15 @@ def test_microbatches_count_by_the_positions_they_score():
   weight = batch.weights_BT.sum()
   params = step.init(config, {'seed': 0, 'init_scale': 1.0,
                               'weight_decay': 0.0})['params']
-  alone, four = (jax.jit(lambda config=changed(config, train={
-    'microbatches': count}): step.gradients(
-      config, model.Layout(), params, batch, weight))() for count in (1, 4))
+
+  def gradients(count):
+    cut = changed(config, train={'microbatches': count})
+    return jax.jit(lambda: step.gradients(
+      cut, model.Layout(), params, batch, weight))()
+
   shares = step._microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
   assert len(set(shares.tolist())) > 1
-  assert_close(four, alone)
+  assert_close(gradients(4), gradients(1))
 
 
 @pytest.mark.slow
@@ -177,10 +180,10 @@ def test_large_vocabularies_train_the_same_without_their_logits(
   config = changed(model={'vocab_size': 48, 'parameterisation': 'completep'},
                    mesh=sizes)
   alone = changed(config, mesh=dataclasses.asdict(MeshConfig(replica=1)))
-  expected = train(alone)
+  expected = fit(alone)
   program.build.cache_clear()
   monkeypatch.setattr(cross_entropy, 'LARGE', 64)
-  found = train(config)
+  found = fit(config)
   program.build.cache_clear()
   assert_close(found, expected)
 
@@ -208,7 +211,7 @@ def test_parameters_moments_and_logits_stay_float32_at_bfloat16():
 
 @pytest.mark.slow
 def test_bfloat16_trains_like_float32():
-  losses, _ = train(BASE)
-  rounded, _ = train(changed(model={'dtype': 'bfloat16'}))
+  losses, _ = fit(BASE)
+  rounded, _ = fit(changed(model={'dtype': 'bfloat16'}))
   np.testing.assert_allclose(rounded, losses, rtol=1e-2)
   assert not np.array_equal(rounded, losses)
