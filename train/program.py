@@ -39,7 +39,7 @@ class Program(NamedTuple):
   """
 
   init: jax.stages.Wrapped
-  chunk: jax.stages.Wrapped
+  chunk: Any  # jax.stages.Wrapped, but under pmap
   evaluate: jax.stages.Wrapped
 
 
@@ -118,9 +118,9 @@ def build(config: Config, mesh: Mesh, shared: bool) -> Program:
                         spmd_axis_name=over)(hyper)
     return {'step': jnp.int32(0), **placed(replicas)}
 
-  def chunk(update: Callable[..., Any], place: Callable[[Any], Any],
-            state: State, count: jax.Array, hyper: Hyper,
-            instance: Instance) -> tuple[State, dict[str, jax.Array]]:
+  def chunk_of(update: Callable[..., Any], place: Callable[[Any], Any],
+               state: State, count: jax.Array, hyper: Hyper,
+               instance: Instance) -> tuple[State, dict[str, jax.Array]]:
     replicas = {k: v for k, v in state.items() if k != 'step'}
     every = jax.vmap(update, in_axes=(0, None, 0, instance_axis),
                      spmd_axis_name=over)
@@ -141,12 +141,16 @@ def build(config: Config, mesh: Mesh, shared: bool) -> Program:
   if config.mesh.compile == 'pmap':
     update = functools.partial(step_lib.update, config, source,
                                Layout(), axis='data')
-    chunk = jax.pmap(functools.partial(chunk, update, lambda tree: tree),
-                     axis_name='data', in_axes=None, out_axes=None,
-                     devices=list(mesh.devices.flat))
+    # It wants an argument that differs, so each device is told its number.
+    mapped = jax.pmap(lambda _, *rest: chunk_of(update, lambda tree: tree,
+                                                *rest),
+                      axis_name='data', in_axes=(0, None, None, None, None),
+                      out_axes=None, devices=list(mesh.devices.flat))
+    chunk = functools.partial(mapped, np.arange(mesh.size))
   else:
     update = functools.partial(step_lib.update, config, source, layout)
-    chunk = jax.jit(functools.partial(chunk, update, placed), donate_argnums=0)
+    chunk = jax.jit(functools.partial(chunk_of, update, placed),
+                    donate_argnums=0)
 
   @functools.partial(jax.jit, static_argnames='split')
   def evaluate(params: Any, instance: Instance,

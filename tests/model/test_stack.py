@@ -48,10 +48,9 @@ def test_a_full_unroll_leaves_no_loop():
   assert (loops(1), loops(3)) == (1, 0)
 
 
-@pytest.mark.parametrize('unroll', [1, 3])
-def test_remat_changes_memory_alone(unroll):
+def test_remat_changes_memory_alone():
   """Temporaries fall from 'none' over 'dots' to 'full'; gradients stay."""
-  base = tiny.config(n_layers=3, d_model=32, unroll=unroll)
+  base = tiny.config(n_layers=6, d_model=32, unroll=0)
   params, tokens_BT = tiny.params(base), tiny.tokens(8, 64)
   grads, bytes_ = {}, {}
   for remat in ('none', 'dots', 'full'):

@@ -33,7 +33,7 @@ ATTENTION = ModelConfig(
   vocab_size=16)
 BASE = Config(
   model=ATTENTION,
-  data=DataConfig(source='hop_string', batch_size=8, length=8, symbols=5,
+  data=DataConfig(source='hop_string', batch_size=8, length=16, symbols=5,
                   hops=(1, 2)),
   train=TrainConfig(steps=STEPS, chunk_steps=STEPS, epsilon=EPSILON,
                     learning_rate=1e-2, warmup_fraction=0),
@@ -115,7 +115,7 @@ def test_every_mixer_on_a_mesh_equals_one_device(changes):
 def test_sizes_that_stay_whole_equal_one_device():
   """An odd vocabulary and length are not split over `tensor`."""
   assert_equals_one_device(changed(
-    model={'vocab_size': 17}, data={'length': 7},
+    model={'vocab_size': 17}, data={'length': 15},
     mesh={'data': 2, 'tensor': 4}))
 
 
