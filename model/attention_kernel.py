@@ -44,7 +44,7 @@ def choose(config: ModelConfig, layout: Layout, q_BTHK: jax.Array,
     pattern_used: whether somebody reads or edits the attention pattern, which
       no kernel ever holds.
   """
-  name = config.attention_kernel
+  name: str = config.attention_kernel
   if name == 'auto':
     name = PREFERRED.get(backend.platform(), 'xla')
   if name == 'xla':

@@ -56,8 +56,9 @@ def _forward(axes, dtype, x, w):
 
 def _backward(axes, dtype, saved, dy):
   del dtype  # dy's own
-  on_cpu = backend.platform() == 'cpu'
-  return (_cpu_backward if on_cpu else _usual_backward)(axes, *saved, dy)
+  x, w = saved
+  slopes = _cpu_backward if backend.platform() == 'cpu' else _usual_backward
+  return slopes(axes, x, w, dy)
 
 
 _product.defvjp(_forward, _backward)

@@ -146,7 +146,7 @@ def build(config: Config, mesh: Mesh, shared: bool) -> Program:
                                                 *rest),
                       axis_name='data', in_axes=(0, None, None, None, None),
                       out_axes=None, devices=list(mesh.devices.flat))
-    chunk = functools.partial(mapped, np.arange(mesh.size))
+    chunk: Any = functools.partial(mapped, np.arange(mesh.size))
   else:
     update = functools.partial(step_lib.update, config, source, layout)
     chunk = jax.jit(functools.partial(chunk_of, update, placed),

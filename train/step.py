@@ -37,8 +37,8 @@ def init(config: Config, hyper: Hyper) -> State:
 def scores(config: Config, layout: Layout, params: Any,
            batch: Batch) -> cross_entropy.Scores:
   """How well each position of a batch is predicted."""
-  pieces = cross_entropy.pieces(layout, *batch.tokens_BT.shape,
-                                config.model.vocab_size)
+  B, T = batch.tokens_BT.shape
+  pieces = cross_entropy.pieces(layout, B, T, config.model.vocab_size)
   if pieces == 1:
     out = model.apply(config.model, params, batch.tokens_BT, layout=layout)
     return cross_entropy.plain(out.logits_BTV, batch.targets_BT)
@@ -49,8 +49,8 @@ def scores(config: Config, layout: Layout, params: Any,
 def loss(config: Config, layout: Layout, params: Any, batch: Batch,
          weight: jax.Array) -> jax.Array:
   """Nats over the scored positions of a batch, divided by `weight`."""
-  pieces = cross_entropy.pieces(layout, *batch.tokens_BT.shape,
-                                config.model.vocab_size)
+  B, T = batch.tokens_BT.shape
+  pieces = cross_entropy.pieces(layout, B, T, config.model.vocab_size)
   if pieces == 1:
     nats_BT = scores(config, layout, params, batch).nats_BT
     return (nats_BT * batch.weights_BT).sum() / weight
