@@ -3,13 +3,23 @@
 Everything outside this folder sees plain dicts of arrays and these functions.
 """
 
-from model import count, dims, matching, sites
+from model import backend, count, dims, matching, sites
 from model.config import ConfigError, ModelConfig, complete
-from model.language_model import Output, apply, embed, init, unembed
+from model.language_model import (
+  Hidden,
+  Output,
+  apply,
+  embed,
+  hidden,
+  init,
+  unembed,
+)
+from model.layout import Layout
 from model.parameterisation import group
 from model.sites import SITES, Edit
 
 __all__ = [
-  'SITES', 'ConfigError', 'Edit', 'ModelConfig', 'Output', 'apply', 'complete',
-  'count', 'dims', 'embed', 'group', 'init', 'matching', 'sites', 'unembed',
+  'SITES', 'ConfigError', 'Edit', 'Hidden', 'Layout', 'ModelConfig', 'Output',
+  'apply', 'backend', 'complete', 'count', 'dims', 'embed', 'group', 'hidden',
+  'init', 'matching', 'sites', 'unembed',
 ]

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from model import embedding, parameterisation
+from model import attention_kernel, backend, embedding, parameterisation
 from model.config import ModelConfig
-from model.linear import project, widen
+from model.linear import project
 from model.sites import Sites
 
 
@@ -40,8 +40,7 @@ class Attention(nn.Module):
     v_BSGK = project(x_BTD, w_v_DGK)
     if config.position == 'rotary':
       q_BTHK, k_BSGK = embedding.rotate(q_BTHK), embedding.rotate(k_BSGK)
-    mixed_BTHK = attend(q_BTHK, k_BSGK, v_BSGK,
-                        score_bias(config, x_BTD.shape[1]), sites)
+    mixed_BTHK = attend(config, q_BTHK, k_BSGK, v_BSGK, sites)
     return project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD, axes=2)
 
 
@@ -57,18 +56,35 @@ def score_bias(config: ModelConfig, length: int) -> np.ndarray:
   return bias_HTS
 
 
-def attend(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
-           bias_HTS: np.ndarray, sites: Sites) -> jax.Array:
+def attend(config: ModelConfig, q_BTHK: jax.Array, k_BSGK: jax.Array,
+           v_BSGK: jax.Array, sites: Sites) -> jax.Array:
   """Mixes values by the softmax of the scores, taken in float32.
+
+  By a kernel where there is one, which holds no scores; all agree but for
+  rounding.
 
   Returns:
     (B,T,H,K): what each head read.
   """
+  kernel = attention_kernel.choose(config, sites.layout, q_BTHK, k_BSGK,
+                                   sites.uses('attention_pattern'))
+  if kernel:
+    return kernel(q_BTHK, k_BSGK, v_BSGK)
+  return mix(q_BTHK, k_BSGK, v_BSGK, score_bias(config, q_BTHK.shape[1]), sites)
+
+
+def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
+        bias_HTS: np.ndarray, sites: Sites) -> jax.Array:
+  """Computes the scores, (B,H,T,S), and mixes the values by their softmax."""
   B, T, H, K = q_BTHK.shape
   G = k_BSGK.shape[2]
   # h counts the heads of one group; H = G h.
   q_BTGhK = q_BTHK.reshape(B, T, G, H // G, K) / math.sqrt(K)
-  score = jnp.einsum('BTGhK,BSGK->BGhTS', widen(q_BTGhK), widen(k_BSGK),
+  q, k = q_BTGhK, k_BSGK
+  if backend.platform() == 'cpu':
+    # XLA:CPU has no product of bfloat16 with a float32 result.
+    q, k = q.astype(jnp.float32), k.astype(jnp.float32)
+  score = jnp.einsum('BTGhK,BSGK->BGhTS', q, k,
                      preferred_element_type=jnp.float32)
   score_BHTS = score.reshape(B, H, T, -1) + bias_HTS
   weight_BHTS = jnp.exp(

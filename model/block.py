@@ -11,6 +11,7 @@ from model.attention import Attention
 from model.config import ModelConfig
 from model.convolution import Convolution
 from model.feed_forward import FEED_FORWARDS
+from model.layout import Layout
 from model.norm import NORMS
 from model.recurrent import GRU, LinearRecurrence
 from model.sites import Edits, Sites, Taps
@@ -55,6 +56,7 @@ class Block(nn.Module):
 
   config: ModelConfig
   taps: Taps
+  layout: Layout
 
   def setup(self):
     """Chooses the parts that the config names."""
@@ -79,10 +81,12 @@ class Block(nn.Module):
     Returns:
       The residual stream, and what was tapped by site.
     """
-    sites = Sites(self.taps, edits)
+    sites = Sites(self.taps, edits, self.layout)
     multiplier = parameterisation.residual_multiplier(self.config)
 
     def mix(x_BTD):
+      # A mixer reads every position; what comes between mixers need not.
+      x_BTD = self.layout.constrain(x_BTD, 'BSD')
       return sites.at('mixer_out', multiplier * self.mixer(x_BTD, layer, sites))
 
     def feed(x_BTD):

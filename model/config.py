@@ -27,6 +27,8 @@ Activation = Literal['relu', 'gelu', 'silu', 'tanh', 'sigmoid', 'identity']
 Layers = Literal['separate', 'tied']
 Unembedding = Literal['separate', 'tied']
 Parameterisation = Literal['standard', 'completep']
+AttentionKernel = Literal['auto', 'xla', 'cudnn', 'splash']
+Remat = Literal['none', 'dots', 'full']
 Dtype = Literal['float32', 'bfloat16']
 
 
@@ -66,6 +68,12 @@ class ModelConfig:
   max_length: int = 0  # 0: the data source's
   dtype: Dtype = 'float32'  # of the computation; parameters stay float32
   unroll: int = dataclasses.field(default=0, metadata=EXECUTION)  # 0: auto
+  # what computes attention; auto: the fastest exact way the platform has
+  attention_kernel: AttentionKernel = dataclasses.field(
+    default='auto', metadata=EXECUTION)
+  # what a layer computes again in the backward pass, to hold less: nothing,
+  # all but its matrix products, all
+  remat: Remat = dataclasses.field(default='none', metadata=EXECUTION)
 
   @property
   def kv_heads(self) -> int:

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from model import linear, parameterisation
+from model import parameterisation
 from model.config import ConfigError, ModelConfig
+from model.layout import Layout
 
 WAVELENGTH = 10_000.0  # of the slowest wave: Vaswani et al., 2017; Su, 2021
 
@@ -21,6 +22,7 @@ class TokenEmbedding(nn.Module):
   """A vector for each token id."""
 
   config: ModelConfig
+  layout: Layout
 
   def setup(self):
     """Makes the table, which the unembedding may share."""
@@ -30,11 +32,12 @@ class TokenEmbedding(nn.Module):
 
   def __call__(self, tokens_BT: jax.Array) -> jax.Array:
     """(B,T) -> (B,T,D)."""
-    return self.embedding_VD[tokens_BT].astype(self.config.dtype)
+    x_BTD = self.embedding_VD[tokens_BT].astype(self.config.dtype)
+    return self.layout.constrain(x_BTD, 'BTD')
 
-  def logits(self, x_BTD: jax.Array) -> jax.Array:
+  def matrix_DV(self) -> jax.Array:
     """Scores each token by its own embedding (Press and Wolf, 2017)."""
-    return linear.project(x_BTD, self.embedding_VD.T, dtype=jnp.float32)
+    return self.embedding_VD.T
 
 
 class LearnedPosition(nn.Module):

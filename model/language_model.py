@@ -9,6 +9,7 @@ from flax import linen as nn
 from model import linear, parameterisation, sites, stack
 from model.config import ConfigError, ModelConfig
 from model.embedding import POSITIONS, TokenEmbedding
+from model.layout import Layout
 from model.norm import NORMS
 from model.sites import Edits, Taps
 
@@ -27,17 +28,36 @@ class Output(NamedTuple):
   taps: dict[str, jax.Array]
 
 
+class Hidden(NamedTuple):
+  """What a model computes before its logits.
+
+  The logits are `multiplier * x_BTD @ w_DV`; whoever cannot hold them all at
+  once computes them in pieces.
+
+  Attributes:
+    x_BTD: the normalised stream, in the dtype of the computation.
+    w_DV: the unembedding, float32.
+    multiplier: of the logits.
+  """
+
+  x_BTD: jax.Array
+  w_DV: jax.Array
+  multiplier: float
+
+
 class Unembedding(nn.Module):
   """Scores every token with a matrix of its own."""
 
   config: ModelConfig
 
-  @nn.compact
-  def __call__(self, x_BTD: jax.Array) -> jax.Array:
-    """(B,T,D) -> (B,T,V), float32."""
-    w_DV = self.param('w_DV', parameterisation.unembedding(self.config),
-                      (self.config.d_model, self.config.vocab_size))
-    return linear.project(x_BTD, w_DV, dtype=jnp.float32)
+  def setup(self):
+    """Makes the matrix."""
+    self.w_DV = self.param('w_DV', parameterisation.unembedding(self.config),
+                           (self.config.d_model, self.config.vocab_size))
+
+  def matrix_DV(self) -> jax.Array:
+    """What the final stream is multiplied by."""
+    return self.w_DV
 
 
 class LanguageModel(nn.Module):
@@ -45,13 +65,14 @@ class LanguageModel(nn.Module):
 
   config: ModelConfig
   taps: Taps
+  layout: Layout
 
   def setup(self):
     """Chooses the parts that the config names."""
     config = self.config
-    self.token_embedding = TokenEmbedding(config)
+    self.token_embedding = TokenEmbedding(config, self.layout)
     self.position_embedding = POSITIONS[config.position](config)
-    self.stack = stack.stack(config, self.taps)
+    self.stack = stack.stack(config, self.taps, self.layout)
     self.norm = NORMS[config.norm]()
     if config.unembedding == 'separate':
       self.unembedding = Unembedding(config)
@@ -67,10 +88,21 @@ class LanguageModel(nn.Module):
 
   def unembed(self, x_BTD: jax.Array) -> jax.Array:
     """Logits from the stream that leaves a layer."""
+    hidden = self.before_logits(x_BTD)
+    logits_BTV = linear.project(hidden.x_BTD, hidden.w_DV, dtype=jnp.float32)
+    return self.layout.constrain(logits_BTV * hidden.multiplier, 'BTV')
+
+  def hidden(self, tokens_BT: jax.Array) -> Hidden:
+    """Runs the model up to its logits."""
+    x_BTD, _ = stack.run(self.stack, self.embed(tokens_BT), {})
+    return self.before_logits(x_BTD)
+
+  def before_logits(self, x_BTD: jax.Array) -> Hidden:
+    """Normalises the stream, and says what it is multiplied by."""
     tied = self.config.unembedding == 'tied'
-    score = self.token_embedding.logits if tied else self.unembedding
-    x_BTD = self.norm(x_BTD)
-    return score(x_BTD) * parameterisation.logit_multiplier(self.config)
+    scores = self.token_embedding if tied else self.unembedding
+    return Hidden(self.norm(x_BTD), scores.matrix_DV(),
+                  parameterisation.logit_multiplier(self.config))
 
 
 def init(config: ModelConfig, key: jax.Array,
@@ -90,12 +122,14 @@ def init(config: ModelConfig, key: jax.Array,
   """
   _check(config)
   tokens_BT = jnp.zeros((1, 1), jnp.int32)
-  filled = LanguageModel(config, {}).init(key, tokens_BT, {})['params']
+  network = LanguageModel(config, {}, Layout())
+  filled = network.init(key, tokens_BT, {})['params']
   return parameterisation.draw(key, filled, scale)
 
 
 def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,
-          taps: Taps | None = None, edits: Edits | None = None) -> Output:
+          taps: Taps | None = None, edits: Edits | None = None,
+          layout: Layout | None = None) -> Output:
   """Runs a model.
 
   Args:
@@ -105,6 +139,7 @@ def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,
     taps: sites to read; for each a function applied on the device to the
       site's array inside the layer, or None for the whole array.
     edits: sites to change; see model/sites.py for the constructors.
+    layout: where arrays live; on one device when not given.
 
   Raises:
     ConfigError: no such model, or the model has no such site.
@@ -112,8 +147,17 @@ def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,
   taps, edits = taps or {}, edits or {}
   _check(config)
   sites.check(config, [*taps, *edits])
-  out: Any = LanguageModel(config, taps).apply({'params': params}, tokens_BT,
-                                               edits)
+  network = LanguageModel(config, taps, layout or Layout())
+  out: Any = network.apply({'params': params}, tokens_BT, edits)
+  return out
+
+
+def hidden(config: ModelConfig, params: Params, tokens_BT: jax.Array,
+           layout: Layout | None = None) -> Hidden:
+  """Runs a model up to its logits, for whom they are too many to hold."""
+  _check(config)
+  network = LanguageModel(config, {}, layout or Layout())
+  out: Any = network.apply({'params': params}, tokens_BT, method='hidden')
   return out
 
 
@@ -121,8 +165,8 @@ def embed(config: ModelConfig, params: Params,
           tokens_BT: jax.Array) -> jax.Array:
   """(B,T) token ids to the (B,T,D) stream that enters the first layer."""
   _check(config)
-  x_BTD: Any = LanguageModel(config, {}).apply({'params': params}, tokens_BT,
-                                               method='embed')
+  network = LanguageModel(config, {}, Layout())
+  x_BTD: Any = network.apply({'params': params}, tokens_BT, method='embed')
   return x_BTD
 
 
@@ -130,8 +174,8 @@ def unembed(config: ModelConfig, params: Params,
             x_BTD: jax.Array) -> jax.Array:
   """(B,T,D) residual stream through the final norm to (B,T,V) logits."""
   _check(config)
-  logits_BTV: Any = LanguageModel(config, {}).apply({'params': params}, x_BTD,
-                                                    method='unembed')
+  network = LanguageModel(config, {}, Layout())
+  logits_BTV: Any = network.apply({'params': params}, x_BTD, method='unembed')
   return logits_BTV
 
 

@@ -1,16 +1,30 @@
-"""The linear map, with its own backward pass on the CPU.
+"""The linear map, with its own backward pass.
 
-XLA:CPU fuses whatever produces a gradient (an activation's derivative, the
-residual sum) into each of the products that consume it, computes it once for
-each, and loses the fast matrix product. Barriers keep the two apart: 1.2 times
-the steps per second for 4 layers of width 64. Other backends need none of it.
+Parameters are float32 and so are their gradients, whatever the dtype of the
+computation; the products themselves take inputs of that dtype. Left to
+differentiate `dot(bfloat16) -> float32` by itself, JAX multiplies the float32
+gradient by bfloat16 weights, which a GPU can only do in float32, several times
+slower.
+
+On the CPU there are two more concerns. XLA:CPU fuses whatever produces a
+gradient (an activation's derivative, the residual sum) into each of the
+products that consume it, computes it once for each, and loses the fast matrix
+product. Barriers keep the two apart: 1.2 times the steps per second for 4
+layers of width 64. Other backends need none of it.
 """
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.lax import optimization_barrier
+
+from model import backend
+
+# What `model.remat='dots'` keeps.
+PRODUCT = 'product'
 
 
 def project(x: jax.Array, w: jax.Array, axes: int = 1,
@@ -26,30 +40,59 @@ def project(x: jax.Array, w: jax.Array, axes: int = 1,
   Returns:
     (..., outputs).
   """
-  dtype = jnp.dtype(dtype or x.dtype)
-  if jax.default_backend() != 'cpu':
-    return jnp.tensordot(x, w.astype(x.dtype), axes,
-                         preferred_element_type=dtype)
+  return checkpoint_name(
+    _product(axes, jnp.dtype(dtype or x.dtype), x, w), PRODUCT)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _product(axes, dtype, x, w):
+  product = _cpu if backend.platform() == 'cpu' else _usual
+  return product(axes, dtype, x, w)
+
+
+def _forward(axes, dtype, x, w):
+  return _product(axes, dtype, x, w), (x, w)
+
+
+def _backward(axes, dtype, saved, dy):
+  del dtype  # dy's own
+  x, w = saved
+  slopes = _cpu_backward if backend.platform() == 'cpu' else _usual_backward
+  return slopes(axes, x, w, dy)
+
+
+_product.defvjp(_forward, _backward)
+
+
+def _usual(axes, dtype, x, w):
+  return jnp.tensordot(x, w.astype(x.dtype), axes,
+                       preferred_element_type=dtype)
+
+
+def _usual_backward(axes, x, w, dy):
+  dy = dy.astype(x.dtype)
+  outputs = w.ndim - axes
+  dx = jax.lax.dot_general(
+    dy, w.astype(x.dtype),
+    ((range(dy.ndim - outputs, dy.ndim), range(axes, w.ndim)), ((), ())))
+  batch = range(x.ndim - axes)
+  dw = jax.lax.dot_general(x, dy, ((batch, batch), ((), ())),
+                           preferred_element_type=w.dtype)
+  return dx, dw
+
+
+def _cpu(axes, dtype, x, w):
   inputs = math.prod(w.shape[:axes])
-  y = _product(dtype, x.reshape(-1, inputs), w.reshape(inputs, -1))
+  flat_x, flat_w = x.reshape(-1, inputs), w.reshape(inputs, -1)
+  y = jnp.dot(flat_x.astype(dtype), flat_w.astype(x.dtype).astype(dtype))
   return y.reshape(*x.shape[:x.ndim - axes], *w.shape[axes:])
 
 
-def widen(x: jax.Array) -> jax.Array:
-  """Makes x ready for a product with a float32 result.
-
-  XLA:CPU has no such product of bfloat16; elsewhere it needs no preparation.
-  """
-  return x.astype(jnp.float32) if jax.default_backend() == 'cpu' else x
-
-
-def _forward(dtype, x, w):
-  y = jnp.dot(x.astype(dtype), w.astype(x.dtype).astype(dtype))
-  return y, (x, w)
-
-
-def _backward(dtype, saved, dy):
-  x, w = saved
+def _cpu_backward(axes, x, w, dy):
+  inputs = math.prod(w.shape[:axes])
+  shapes = x.shape, w.shape
+  x, w = x.reshape(-1, inputs), w.reshape(inputs, -1)
+  dy = dy.reshape(-1, w.shape[1])
   dy, x = optimization_barrier((dy.astype(x.dtype), x))
   dx = jnp.dot(dy, w.astype(x.dtype).T)
   # The product runs faster with the wider dimension last.
@@ -57,9 +100,4 @@ def _backward(dtype, saved, dy):
     dw = jnp.dot(x.astype(w.dtype).T, dy.astype(w.dtype))
   else:
     dw = jnp.dot(dy.astype(w.dtype).T, x.astype(w.dtype)).T
-  return dx, dw
-
-
-_product = jax.custom_vjp(lambda dtype, x, w: _forward(dtype, x, w)[0],
-                          nondiff_argnums=(0,))
-_product.defvjp(_forward, _backward)
+  return dx.reshape(shapes[0]), dw.reshape(shapes[1])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from model.config import ConfigError, ModelConfig
+from model.layout import Layout
 
 SITES = {
   'resid_pre': 'residual stream entering the block (B,T,D)',
@@ -19,6 +20,9 @@ SITES = {
   'ffn_out': 'what the feed-forward adds to the stream (B,T,D)',
   'resid_post': 'residual stream leaving the block (B,T,D)',
 }
+
+# The dimensions of a site's array, where they are not (B,T,D).
+_LETTERS = {'attention_pattern': 'BHTS', 'ffn_hidden': 'BTF'}
 
 # Applied on the device to a site's array inside the layer, so that only what
 # is needed is kept; None keeps the whole array.
@@ -78,11 +82,15 @@ def _chosen(n_layers: int, layer: int | jax.Array, ndim: int) -> jax.Array:
 
 
 class Sites:
-  """The sites of one block: changes what is edited, keeps what is tapped."""
+  """The sites of one block: changes what is edited, keeps what is tapped.
 
-  def __init__(self, taps: Taps, edits: Edits):
+  They are also where the block's activations are laid out over devices.
+  """
+
+  def __init__(self, taps: Taps, edits: Edits, layout: Layout | None = None):
     self._wanted = taps
     self._edits = edits
+    self.layout = layout or Layout()
     self.taps: dict[str, jax.Array] = {}
 
   def uses(self, site: str) -> bool:
@@ -90,7 +98,10 @@ class Sites:
     return site in self._wanted or site in self._edits
 
   def at(self, site: str, x: jax.Array) -> jax.Array:
-    """Passes `x` through a site: edited first, then read."""
+    """Passes `x` through a site: laid out, edited, then read."""
+    by_head = site == 'mixer_hidden' and x.ndim == 4
+    x = self.layout.constrain(
+      x, 'BTHK' if by_head else _LETTERS.get(site, 'BTD'))
     if site in self._edits:
       edit = self._edits[site]
       x = (x * edit.scale + edit.shift).astype(x.dtype)

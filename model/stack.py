@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from model import backend, linear
 from model.block import Block
 from model.config import ModelConfig
+from model.layout import Layout
 from model.sites import Edits, Taps
 
 # On a CPU an unrolled stack runs up to 1.6 times as fast; beyond this, its
@@ -17,24 +19,45 @@ def unroll(config: ModelConfig) -> int:
   """How many layers one turn of the loop holds; changes speed alone."""
   if config.unroll:
     return min(config.unroll, config.n_layers)
-  small = jax.default_backend() == 'cpu' and config.n_layers <= UNROLLED
-  return config.n_layers if small else 1
+  small = backend.platform() == 'cpu' and config.n_layers <= UNROLLED
+  # XLA:CPU sees through what keeps two computations apart, and only a loop
+  # makes it forget.
+  return config.n_layers if small and config.remat == 'none' else 1
 
 
-def stack(config: ModelConfig, taps: Taps) -> nn.Module:
+def body(config: ModelConfig) -> type[nn.Module]:
+  """The block, which may forget what it computed and compute it again.
+
+  Chen et al., 2016. 'full' keeps a layer's input alone; 'dots' also keeps the
+  results of its matrix products with parameters, which are most of its work.
+  """
+  if config.remat == 'none':
+    return Block
+  policies = jax.checkpoint_policies
+  kept = {
+    'full': policies.nothing_saveable,
+    'dots': policies.save_only_these_names(linear.PRODUCT),
+  }
+  # Without a loop between them, the compiler would see that both computations
+  # are the same, and keep the first.
+  loops = unroll(config) < config.n_layers
+  return nn.remat(Block, policy=kept[config.remat], prevent_cse=not loops)
+
+
+def stack(config: ModelConfig, taps: Taps, layout: Layout) -> nn.Module:
   """A module like Block, whose parameters, taps and edits lead with N.
 
   Tied layers share one layer's parameters, which then have no N.
   """
   tied = config.layers == 'tied'
   return nn.scan(
-    Block,
+    body(config),
     variable_axes={} if tied else {'params': 0},
     variable_broadcast='params' if tied else False,
     split_rngs={'params': not tied},
     length=config.n_layers,
     unroll=unroll(config),
-  )(config, taps)
+  )(config, taps, layout)
 
 
 def run(module: nn.Module, x_BTD: jax.Array, edits: Edits):

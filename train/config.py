@@ -7,6 +7,7 @@ from data.config import DataConfig
 from model.config import EXECUTION, TRACED, ConfigError, ModelConfig
 
 Decay = Literal['cosine', 'linear', 'constant']
+Compile = Literal['jit', 'pmap']
 Platform = Literal['auto', 'cpu', 'gpu', 'tpu']
 
 
@@ -27,6 +28,9 @@ class TrainConfig:
   clip_norm: float = 1.0
   evaluation_batches: int = 8  # fewer where the held-out data end sooner
   evaluate_every: int = 0  # steps; 0: at the end only
+  # A batch is taken in this many parts, one after the other, whose gradients
+  # are summed: the same up to rounding, as with a mesh that splits the batch.
+  microbatches: int = dataclasses.field(default=1, metadata=EXECUTION)
   chunk_steps: int = dataclasses.field(default=50, metadata=EXECUTION)
   checkpoint_every: int = dataclasses.field(default=0, metadata=EXECUTION)
 
@@ -39,6 +43,8 @@ class MeshConfig:
   data: int = dataclasses.field(default=1, metadata=EXECUTION)
   fsdp: int = dataclasses.field(default=1, metadata=EXECUTION)
   tensor: int = dataclasses.field(default=1, metadata=EXECUTION)
+  # pmap: data parallelism alone, the batch split over `data`
+  compile: Compile = dataclasses.field(default='jit', metadata=EXECUTION)
   platform: Platform = dataclasses.field(default='auto', metadata=EXECUTION)
   # replicas trained side by side, at most; 0: all runs of one shape
   pack: int = dataclasses.field(default=0, metadata=EXECUTION)
@@ -67,7 +73,7 @@ class Config:
           f'train.{name}: {getattr(train, name)} must be 0 (never) or more')
     if self.mesh.pack < 0:
       raise ConfigError(f'mesh.pack: {self.mesh.pack} must be 0 or more')
-    for name in ('steps', 'evaluation_batches', 'chunk_steps'):
+    for name in ('steps', 'evaluation_batches', 'microbatches', 'chunk_steps'):
       if getattr(train, name) < 1:
         raise ConfigError(
           f'train.{name}: {getattr(train, name)} must be at least 1')

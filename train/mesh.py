@@ -1,20 +1,22 @@
 """The one mesh, and the one table that lays arrays out on it.
 
 Every array's name ends in its dimensions (`model/dims.py`), so where it lives
-is a function of its name: each letter asks for a mesh axis, left to right, and
-an axis once used is spent.
+is a function of its name: each letter asks for mesh axes, the letters in the
+order of the table, equal ones left to right, and an axis once used is spent.
 """
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from model import dims
+from model import Layout, dims
 from model.config import ConfigError
+from model.layout import Letters
 from train.config import MeshConfig
 
 AXES = ('replica', 'data', 'fsdp', 'tensor')
@@ -27,12 +29,15 @@ MESH_AXES: dict[str, tuple[str, ...]] = {
   'G': ('tensor',),
   'F': ('tensor',),
   'V': ('tensor',),
+  # Last, so that positions are split only where nothing else takes `tensor`:
+  # the residual stream between the blocks (Korthikanti et al., 2022).
+  'T': ('tensor',),
 }
 
 
-def make(config: MeshConfig, devices: Sequence[jax.Device] | None = None,
-         replicas: int = 1) -> Mesh:
-  """Builds the mesh over `devices` (all of them when not given).
+def sizes(config: MeshConfig, devices: int,
+          replicas: int = 1) -> dict[str, int]:
+  """Devices along each axis of the mesh.
 
   The replica axis takes what is left over, but never more than divides the
   number of replicas: devices that no replica could use stay out.
@@ -40,47 +45,114 @@ def make(config: MeshConfig, devices: Sequence[jax.Device] | None = None,
   Raises:
     ConfigError: the axes ask for more devices than there are.
   """
-  devices = list(jax.devices() if devices is None else devices)
-  sizes = {axis: getattr(config, axis) for axis in AXES}
-  wild = [axis for axis, size in sizes.items() if size == -1]
+  wanted = {axis: getattr(config, axis) for axis in AXES}
+  for axis, size in wanted.items():
+    if size < 1 and size != -1:
+      raise ConfigError(f'mesh.{axis}: {size} must be at least 1, or -1 for '
+                        'what the other axes leave')
+  wild = [axis for axis, size in wanted.items() if size == -1]
   if len(wild) > 1:
     raise ConfigError(f'mesh.{wild[1]}: only one axis can be -1, and '
-                      f'mesh.{wild[0]} is already')
-  fixed = math.prod(size for size in sizes.values() if size != -1)
-  if fixed > len(devices) or fixed < 1:
-    raise ConfigError(f'mesh: {sizes} needs {fixed} devices and there are '
-                      f'{len(devices)}; lower an axis')
+                      f'mesh.{wild[0]} is already; set mesh.{wild[0]}=1')
+  fixed = math.prod(size for size in wanted.values() if size != -1)
+  if fixed > devices:
+    raise ConfigError(_too_large(wanted, fixed, devices))
   for axis in wild:
-    left = len(devices) // fixed
-    sizes[axis] = math.gcd(left, replicas) if axis == 'replica' else left
-  if replicas % sizes['replica']:
-    raise ConfigError(f'mesh.replica: {sizes["replica"]} does not divide the '
-                      f'{replicas} replicas trained together')
-  shape = tuple(sizes[axis] for axis in AXES)
+    left = devices // fixed
+    wanted[axis] = math.gcd(left, replicas) if axis == 'replica' else left
+  if replicas % wanted['replica']:
+    raise ConfigError(f'mesh.replica: {wanted["replica"]} does not divide the '
+                      f'{replicas} replicas trained together; use '
+                      f'{math.gcd(wanted["replica"], replicas)}')
+  return wanted
+
+
+def _too_large(wanted: dict[str, int], fixed: int, devices: int) -> str:
+  axes = ' '.join(f'{a}={n}' for a, n in wanted.items())
+  widest = max(wanted, key=lambda axis: wanted[axis])
+  room = devices // (fixed // wanted[widest])
+  fix = (f'use mesh.{widest}={room} or less' if room
+         else 'lower more than one axis')
+  return f'mesh: {axes} needs {fixed} devices and there are {devices}; {fix}'
+
+
+def make(config: MeshConfig, devices: Sequence[jax.Device] | None = None,
+         replicas: int = 1) -> Mesh:
+  """Builds the mesh over `devices` (all of them when not given).
+
+  Raises:
+    ConfigError: see `sizes`.
+  """
+  devices = list(jax.devices() if devices is None else devices)
+  shape = tuple(sizes(config, len(devices), replicas).values())
   chosen = np.array(devices[:math.prod(shape)]).reshape(shape)
   return Mesh(chosen, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def spec(letters: Sequence[str | None]) -> PartitionSpec:
+def spec(letters: Letters) -> PartitionSpec:
   """The partition of an array whose dimensions are `letters`.
 
   >>> spec('BTD')
-  PartitionSpec(('data', 'fsdp'), None, None)
+  PartitionSpec(('data', 'fsdp'), 'tensor', None)
   """
   spent: set[str] = set()
-  parts: list[Any] = []
-  for letter in letters:
-    axes = tuple(a for a in MESH_AXES.get(letter or '', ()) if a not in spent)
-    spent.update(axes)
-    parts.append(axes if len(axes) > 1 else axes[0] if axes else None)
+  parts: list[Any] = [None] * len(letters)
+  for letter, wanted in MESH_AXES.items():
+    for place, own in enumerate(letters):
+      axes = tuple(axis for axis in wanted if axis not in spent)
+      if own == letter and axes:
+        spent.update(axes)
+        parts[place] = axes if len(axes) > 1 else axes[0]
   return PartitionSpec(*parts)
 
 
-def constrain(x: jax.Array, letters: str, mesh: Mesh) -> jax.Array:
-  """Pins an activation to the layout its letters ask for."""
-  if mesh.size == 1:
-    return x
-  return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec(letters)))
+@dataclasses.dataclass(frozen=True)
+class Split(Layout):
+  """The model's arrays, split over a mesh.
+
+  Inside a `vmap` over replicas with `spmd_axis_name`, which adds R.
+  """
+
+  mesh: Mesh
+
+  def constrain(self, x: jax.Array, letters: Letters) -> jax.Array:
+    """Pins an activation to the layout its letters ask for."""
+    return jax.lax.with_sharding_constraint(
+      x, NamedSharding(self.mesh, self._spec(letters, x.shape)))
+
+  def parts(self, letter: str, size: int) -> int:
+    """Into how many parts an axis of this letter and size is split."""
+    axes = self._spec(letter, (size,))[0]
+    return math.prod(self.mesh.shape[axis] for axis in _names(axes))
+
+  def local(self, function: Callable[..., jax.Array],
+            letters_in: Sequence[Letters],
+            letters_out: Letters) -> Callable[..., jax.Array]:
+    """A function that runs on each device's own part of its arguments."""
+    def run(*arrays: jax.Array) -> jax.Array:
+      return jax.shard_map(
+        function, mesh=self.mesh, out_specs=spec(letters_out),
+        in_specs=tuple(spec(letters) for letters in letters_in),
+        check_vma=False)(*arrays)  # kernels do not say over what they vary
+
+    return run
+
+  def parameters(self, tree: Any) -> Any:
+    """Pins a tree of parameters, or gradients, to where their keys belong."""
+    def place(path: Any, leaf: jax.Array) -> jax.Array:
+      letters = dims.letters(_key(path))
+      stacked = leaf.ndim - len(letters)
+      return self.constrain(leaf, (*('N',) * stacked, *letters))
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+  def _spec(self, letters: Letters, shape: Sequence[int]) -> PartitionSpec:
+    return _divisible(spec(letters), shape, self.mesh)
+
+
+def layout(mesh: Mesh) -> Layout:
+  """Where a model's arrays live on this mesh."""
+  return Split(mesh) if mesh.size > 1 else Layout()
 
 
 def shardings(tree: Any, mesh: Mesh) -> Any:
@@ -92,9 +164,7 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
   """
   def of_leaf(path: Any, leaf: Any) -> NamedSharding:
     ndim = len(leaf.shape)
-    key = next((e.key for e in reversed(path)
-                if isinstance(e, jax.tree_util.DictKey)), '')
-    letters = dims.letters(key)
+    letters = dims.letters(_key(path))
     if ndim <= len(letters):  # not a parameter: a counter or a flag per replica
       letters = ''
     extra = ndim - len(letters)
@@ -110,12 +180,26 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec())
 
 
+def _key(path: Any) -> str:
+  """The innermost dict key of a path, which names the array's dimensions."""
+  return next((e.key for e in reversed(path)
+               if isinstance(e, jax.tree_util.DictKey)), '')
+
+
+def _names(axes: Any) -> tuple[str, ...]:
+  """The mesh axes in one entry of a partition."""
+  return axes if isinstance(axes, tuple) else (axes,) if axes else ()
+
+
 def _divisible(wanted: PartitionSpec, shape: Sequence[int],
                mesh: Mesh) -> PartitionSpec:
-  """Leaves whole each dimension that its mesh axes do not divide."""
+  """Leaves whole each dimension that its mesh axes do not divide.
+
+  Sizes for which that would waste devices do not come here: see
+  `train/fitting.py`.
+  """
   def fits(axes: Any, size: int) -> bool:
-    names = axes if isinstance(axes, tuple) else (axes,)
-    return size % math.prod(mesh.shape[n] for n in names) == 0
+    return size % math.prod(mesh.shape[n] for n in _names(axes)) == 0
 
   return PartitionSpec(*(axes if axes and fits(axes, size) else None
                          for axes, size in zip(wanted, shape)))

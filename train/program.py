@@ -6,7 +6,7 @@ their values stacked along R and sharded over the mesh's replica axis.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,9 @@ from jax.sharding import Mesh
 
 import data
 import model
-from data.batch import Instance, Source
+from data.batch import Batch, Instance, Source
+from model import Layout
+from train import fitting
 from train import mesh as mesh_lib
 from train import step as step_lib
 from train.config import Config
@@ -37,7 +39,7 @@ class Program(NamedTuple):
   """
 
   init: jax.stages.Wrapped
-  chunk: jax.stages.Wrapped
+  chunk: Any  # jax.stages.Wrapped, but under pmap
   evaluate: jax.stages.Wrapped
 
 
@@ -94,9 +96,15 @@ def build(config: Config, mesh: Mesh, shared: bool) -> Program:
 
   Args:
     config: a complete config; its traced fields are not read.
+    mesh: as `mesh.make` built it for this config.
     shared: whether the replicas share their data constants.
+
+  Raises:
+    ConfigError: the config does not fit the mesh.
   """
+  fitting.check(config, mesh.shape)
   source = source_of(config.data)
+  layout = mesh_lib.layout(mesh)
   over = 'replica' if mesh.size > 1 else None
   instance_axis = None if shared else 0
 
@@ -110,29 +118,44 @@ def build(config: Config, mesh: Mesh, shared: bool) -> Program:
                         spmd_axis_name=over)(hyper)
     return {'step': jnp.int32(0), **placed(replicas)}
 
-  @functools.partial(jax.jit, donate_argnums=0)
-  def chunk(state: State, count: jax.Array, hyper: Hyper,
-            instance: Instance) -> tuple[State, dict[str, jax.Array]]:
+  def chunk_of(update: Callable[..., Any], place: Callable[[Any], Any],
+               state: State, count: jax.Array, hyper: Hyper,
+               instance: Instance) -> tuple[State, dict[str, jax.Array]]:
     replicas = {k: v for k, v in state.items() if k != 'step'}
-    update = jax.vmap(functools.partial(step_lib.update, config, source, mesh),
-                      in_axes=(0, None, 0, instance_axis), spmd_axis_name=over)
+    every = jax.vmap(update, in_axes=(0, None, 0, instance_axis),
+                     spmd_axis_name=over)
 
     # The trip count is an input, so the last, shorter chunk of a run needs no
     # compilation of its own.
     def body(i: jax.Array, carry: Any) -> Any:
       replicas, log = carry
-      replicas, metrics = update(replicas, state['step'] + i, hyper, instance)
-      return replicas, {k: log[k].at[i].set(v) for k, v in metrics.items()}
+      replicas, metrics = every(replicas, state['step'] + i, hyper, instance)
+      return place(replicas), {k: log[k].at[i].set(v)
+                               for k, v in metrics.items()}
 
     empty = jnp.zeros((config.train.chunk_steps, *hyper['seed'].shape))
     log = {'loss': empty, 'grad_norm': empty}
     replicas, log = jax.lax.fori_loop(0, count, body, (replicas, log))
-    return {'step': state['step'] + count, **placed(replicas)}, log
+    return {'step': state['step'] + count, **replicas}, log
+
+  if config.mesh.compile == 'pmap':
+    update = functools.partial(step_lib.update, config, source,
+                               Layout(), axis='data')
+    # It wants an argument that differs, so each device is told its number.
+    mapped = jax.pmap(lambda _, *rest: chunk_of(update, lambda tree: tree,
+                                                *rest),
+                      axis_name='data', in_axes=(0, None, None, None, None),
+                      out_axes=None, devices=list(mesh.devices.flat))
+    chunk: Any = functools.partial(mapped, np.arange(mesh.size))
+  else:
+    update = functools.partial(step_lib.update, config, source, layout)
+    chunk = jax.jit(functools.partial(chunk_of, update, placed),
+                    donate_argnums=0)
 
   @functools.partial(jax.jit, static_argnames='split')
   def evaluate(params: Any, instance: Instance,
                split: str) -> dict[str, jax.Array]:
-    score = jax.vmap(functools.partial(_score, config, source, split),
+    score = jax.vmap(functools.partial(_score, config, source, layout, split),
                      in_axes=(0, None, instance_axis), spmd_axis_name=over)
     batches = evaluation_batches(config, source, split)
     return jax.lax.map(lambda i: score(params, i, instance),
@@ -148,16 +171,18 @@ def evaluation_batches(config: Config, source: Source, split: str) -> int:
   return wanted if available is None else min(wanted, available)
 
 
-def _score(config: Config, source: Source, split: str, params: Any,
-           step: jax.Array, instance: Instance) -> dict[str, jax.Array]:
+def _score(config: Config, source: Source, layout: Layout, split: str,
+           params: Any, step: jax.Array,
+           instance: Instance) -> dict[str, jax.Array]:
   """Sums over the scored positions of one batch, by group."""
   # Every run meets the same held-out examples, so differences are paired.
   batch = source.batch(instance, 0, split, step, config.data.batch_size)
-  looped = dataclasses.replace(config.model, unroll=1)  # compiles sooner
-  logits_BTV = model.apply(looped, params, batch.tokens_BT).logits_BTV
-  nats_BT = step_lib.cross_entropy(logits_BTV, batch.targets_BT)
-  hits_BT = logits_BTV.argmax(-1) == batch.targets_BT
-  sums = {'nats': nats_BT, 'correct': hits_BT, 'weight': jnp.ones_like(nats_BT)}
+  batch = Batch(*(layout.constrain(x, 'BT'[:x.ndim]) for x in batch))
+  looped = dataclasses.replace(  # compiles sooner
+    config, model=dataclasses.replace(config.model, unroll=1))
+  found = step_lib.scores(looped, layout, params, batch)
+  sums = {'nats': found.nats_BT, 'correct': found.hit_BT,
+          'weight': jnp.ones_like(found.nats_BT)}
   if source.bytes_V is not None:
     sums['bytes'] = jnp.asarray(source.bytes_V, jnp.float32)[batch.targets_BT]
   return {

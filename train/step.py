@@ -4,17 +4,17 @@ The state is a plain dict, `{step, params, opt_state, diverged}`, with no random
 keys in it: everything random is a function of (seed, step).
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
 
 import model
 from data.batch import Batch, Instance, Source
-from train import mesh as mesh_lib
-from train import optimizer
+from model import Layout
+from train import cross_entropy, optimizer
 from train.config import Config
 from train.optimizer import Hyper
 
@@ -34,36 +34,107 @@ def init(config: Config, hyper: Hyper) -> State:
   }
 
 
-def cross_entropy(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
-  """Nats at each position, (B, T), in float32."""
-  return optax.softmax_cross_entropy_with_integer_labels(
-    logits_BTV.astype(jnp.float32), targets_BT)
+def scores(config: Config, layout: Layout, params: Any,
+           batch: Batch) -> cross_entropy.Scores:
+  """How well each position of a batch is predicted."""
+  B, T = batch.tokens_BT.shape
+  pieces = cross_entropy.pieces(layout, B, T, config.model.vocab_size)
+  if pieces == 1:
+    out = model.apply(config.model, params, batch.tokens_BT, layout=layout)
+    return cross_entropy.plain(out.logits_BTV, batch.targets_BT)
+  hidden = model.hidden(config.model, params, batch.tokens_BT, layout)
+  return cross_entropy.scores(layout, pieces, hidden, batch.targets_BT)
 
 
-def loss(config: Config, params: Any, batch: Batch) -> jax.Array:
-  """Mean nats over the scored positions of a batch."""
-  out = model.apply(config.model, params, batch.tokens_BT)
-  nats_BT = cross_entropy(out.logits_BTV, batch.targets_BT)
-  weight = jnp.maximum(batch.weights_BT.sum(), 1.0)
-  return (nats_BT * batch.weights_BT).sum() / weight
+def loss(config: Config, layout: Layout, params: Any, batch: Batch,
+         weight: jax.Array) -> jax.Array:
+  """Nats over the scored positions of a batch, divided by `weight`."""
+  B, T = batch.tokens_BT.shape
+  pieces = cross_entropy.pieces(layout, B, T, config.model.vocab_size)
+  if pieces == 1:
+    nats_BT = scores(config, layout, params, batch).nats_BT
+    return (nats_BT * batch.weights_BT).sum() / weight
+  hidden = model.hidden(config.model, params, batch.tokens_BT, layout)
+  return cross_entropy.total(layout, pieces, hidden, batch.targets_BT,
+                             batch.weights_BT) / weight
 
 
-def update(config: Config, source: Source, mesh: Mesh, state: State,
-           step: jax.Array, hyper: Hyper,
-           instance: Instance) -> tuple[State, dict[str, jax.Array]]:
+def gradients(config: Config, layout: Layout, params: Any, batch: Batch,
+              weight: jax.Array) -> tuple[jax.Array, Any]:
+  """The loss of a batch, and its gradient, microbatch by microbatch.
+
+  Each counts by the positions it scores, since all are divided by the same
+  `weight`: however many there are, they add up to the gradient of one batch.
+  """
+  one = jax.value_and_grad(functools.partial(loss, config, layout))
+  count = config.train.microbatches
+  if count == 1:
+    value, grads = one(params, batch, weight)
+    return value, layout.parameters(grads)
+
+  def add(carry: Any, microbatch: Batch) -> tuple[Any, None]:
+    value, grads = one(params, microbatch, weight)
+    return jax.tree.map(jnp.add, carry, (value, layout.parameters(grads))), None
+
+  zeros = layout.parameters(jax.tree.map(jnp.zeros_like, params))
+  summed, _ = jax.lax.scan(add, (jnp.float32(0), zeros),
+                           _microbatches(layout, count, batch))
+  return summed
+
+
+def _microbatches(layout: Layout, count: int, batch: Batch) -> Batch:
+  """Leads with the microbatch; every one has examples of every device.
+
+  So none moves: microbatch m has the examples m, m + count, and so on.
+  """
+  def split(x: jax.Array) -> jax.Array:
+    x = x.reshape(-1, count, *x.shape[1:]).swapaxes(0, 1)
+    return layout.constrain(x, (None, *'BT'[:x.ndim - 1]))
+
+  return Batch(*(split(x) for x in batch))
+
+
+def draw(config: Config, source: Source, layout: Layout, seed: jax.Array,
+         step: jax.Array, instance: Instance, axis: str = '') -> Batch:
+  """The training batch of `step`; of an axis of `pmap`, this device's share."""
+  batch = source.batch(instance, seed, 'train', step, config.data.batch_size)
+  if axis:
+    share = config.data.batch_size // jax.lax.axis_size(axis)
+    start = share * jax.lax.axis_index(axis)
+    return Batch(*(jax.lax.dynamic_slice_in_dim(x, start, share)
+                   for x in batch))
+  return Batch(*(layout.constrain(x, 'BT'[:x.ndim]) for x in batch))
+
+
+def update(config: Config, source: Source, layout: Layout, state: State,
+           step: jax.Array, hyper: Hyper, instance: Instance,
+           axis: str = '') -> tuple[State, dict[str, jax.Array]]:
   """Draws the batch of `step` and takes one step of AdamW on it.
 
   A replica whose loss or gradient is not finite keeps the parameters it had
   and notes the step; the others of its ensemble never see it.
 
+  Args:
+    config: the shape of the runs.
+    source: where batches come from.
+    layout: where arrays live.
+    state: parameters, moments, and whether they diverged.
+    step: the number of this update, from 0.
+    hyper: the replica's traced values.
+    instance: the constants of the source.
+    axis: under `pmap`, the axis over which the batch is split.
+
   Returns:
     The next state, and {loss (nats), grad_norm} of this batch.
   """
-  batch = source.batch(instance, hyper['seed'], 'train', step,
-                       config.data.batch_size)
-  batch = Batch(*(mesh_lib.constrain(x, 'BT'[:x.ndim], mesh) for x in batch))
+  def over_devices(tree: Any) -> Any:
+    return jax.lax.psum(tree, axis) if axis else tree
+
+  batch = draw(config, source, layout, hyper['seed'], step, instance, axis)
   params = state['params']
-  value, grads = jax.value_and_grad(loss, argnums=1)(config, params, batch)
+  weight = jnp.maximum(over_devices(batch.weights_BT.sum()), 1.0)
+  value, grads = over_devices(
+    gradients(config, layout, params, batch, weight))
   norm = optax.tree.norm(grads)
   finite = jnp.isfinite(value) & jnp.isfinite(norm)
   alive = (state['diverged'] == ALIVE) & finite

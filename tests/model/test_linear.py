@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
-from model import linear
+from model import backend, linear
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [
@@ -18,12 +18,11 @@ def test_the_cpu_product_and_its_gradients_are_the_usual_ones(dtype, tolerance):
     def loss(x, w):
       y = product(x, w)
       return (y.astype(jnp.float32) * c_BTD).sum(), y
-    return jax.vmap(jax.grad(loss, (0, 1), has_aux=True))(x_RBTHK, w_RHKD)
+    return tiny.jit(jax.vmap(jax.grad(loss, (0, 1), has_aux=True)))(
+      x_RBTHK, w_RHKD)
 
-  ours = tiny.jit(lambda: gradients(
-    lambda x, w: linear.project(x, w, axes=2)))()
-  usual = tiny.jit(lambda: gradients(
-    lambda x, w: jnp.tensordot(x, w.astype(x.dtype), 2)))()
+  ours = gradients(lambda x, w: linear.project(x, w, axes=2))
+  usual = gradients(lambda x, w: jnp.tensordot(x, w.astype(x.dtype), 2))
   for own, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(usual)):
     assert own.dtype == expected.dtype
     own, expected = np.float32(own), np.float32(expected)
@@ -37,9 +36,28 @@ def test_the_result_may_be_wider_than_the_input():
   assert (y.shape, y.dtype) == ((2, 4), jnp.float32)
 
 
-def test_other_backends_compute_the_same(monkeypatch):
+def wide(x_BTHK, w_HKD):
+  return jnp.square(linear.project(x_BTHK, w_HKD, 2, jnp.float32)).sum()
+
+
+def test_other_backends_compute_the_same():
   x_BTHK, w_HKD = tiny.normal(3, 4, 2, 5), tiny.normal(2, 5, 6)
-  here = tiny.jit(lambda: linear.project(x_BTHK, w_HKD, axes=2))()
-  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  there = tiny.jit(lambda: linear.project(x_BTHK, w_HKD, axes=2))()
-  np.testing.assert_allclose(here, there, rtol=1e-5, atol=1e-5)
+  here = tiny.jit(lambda: jax.grad(wide, (0, 1))(x_BTHK, w_HKD))()
+  with backend.compiling_for('gpu'):
+    there = tiny.jit(lambda: jax.grad(wide, (0, 1))(x_BTHK, w_HKD))()
+  for a, b in zip(here, there):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_accelerators_multiply_bfloat16_and_sum_in_float32():
+  """No product with a float32 input, and a gradient that is never rounded."""
+  x_BTHK, w_HKD = jnp.ones((3, 4, 2, 5), jnp.bfloat16), jnp.ones((2, 5, 6))
+  with backend.compiling_for('gpu'):
+    traced = jax.jit(jax.grad(wide, (0, 1))).trace(x_BTHK, w_HKD)
+  text = traced.lower(lowering_platforms=('cuda',)).as_text()
+  products = [line for line in text.splitlines() if 'dot_general' in line]
+  ends = [line.rsplit(' : ', 1)[1].split(' -> ') for line in products]
+  assert len(ends) == 3
+  assert all('f32' not in inputs for inputs, _ in ends)
+  assert sorted(out.rsplit('x', 1)[1] for _, out in ends) == [
+    'bf16>', 'f32>', 'f32>']

@@ -9,7 +9,9 @@ from train.config import MeshConfig
 
 
 def test_an_axis_once_used_is_spent():
-  assert mesh.spec('BTD') == P(('data', 'fsdp'), None, None)
+  assert mesh.spec('BTD') == P(('data', 'fsdp'), 'tensor', None)
+  assert mesh.spec('BTF') == P(('data', 'fsdp'), None, 'tensor')
+  assert mesh.spec('BTHK') == P(('data', 'fsdp'), None, 'tensor', None)
   assert mesh.spec('DF') == P('fsdp', 'tensor')
   assert mesh.spec('WDD') == P(None, 'fsdp', None)
   assert mesh.spec('HKD') == P('tensor', None, 'fsdp')

@@ -1,0 +1,46 @@
+"""Where a model's arrays live; the model says which letters, never which axes.
+
+The model is written once, for any number of devices. It names the dimensions
+of what it computes (`model/dims.py`) and hands the array to a layout, which
+knows the devices. This one is for a single device; `train/mesh.py` has the one
+that splits arrays over many.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+# One per axis: a letter of the alphabet, or None for an axis that is never
+# split.
+Letters = Sequence[str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Everything on one device."""
+
+  def constrain(self, x: jax.Array, letters: Letters) -> jax.Array:
+    """Pins an activation to where its letters belong."""
+    del letters
+    return x
+
+  def parts(self, letter: str, size: int) -> int:
+    """Into how many parts an axis of this letter and size is split."""
+    del letter, size
+    return 1
+
+  def local(self, function: Callable[..., jax.Array],
+            letters_in: Sequence[Letters],
+            letters_out: Letters) -> Callable[..., jax.Array]:
+    """A function that runs on each device's own part of its arguments.
+
+    For what the compiler cannot split by itself, such as a kernel.
+    """
+    del letters_in, letters_out
+    return function
+
+  def parameters(self, tree: Any) -> Any:
+    """Pins a tree of parameters, or gradients, to where their keys belong."""
+    return tree

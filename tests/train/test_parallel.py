@@ -1,0 +1,217 @@
+"""One device and many compute the same, however the work is split."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import model
+from data import DataConfig
+from model import ModelConfig
+from train import (
+  Config,
+  MeshConfig,
+  TrainConfig,
+  cross_entropy,
+  mesh,
+  program,
+  step,
+)
+
+STEPS = 3
+REPLICAS = 8
+# Adam divides a gradient by its own size, rounding errors included; with this
+# epsilon a gradient near zero stays near zero, and losses and parameters can be
+# compared to 1e-5.
+EPSILON = 1e-3
+ATTENTION = ModelConfig(
+  n_layers=2, d_model=16, n_heads=16, n_kv_heads=8, d_head=2, unroll=1,
+  feed_forward='gated', unembedding='tied', parameterisation='standard',
+  vocab_size=16)
+BASE = Config(
+  model=ATTENTION,
+  data=DataConfig(source='hop_string', batch_size=8, length=16, symbols=5,
+                  hops=(1, 2)),
+  train=TrainConfig(steps=STEPS, chunk_steps=STEPS, epsilon=EPSILON,
+                    learning_rate=1e-2, warmup_fraction=0),
+  mesh=MeshConfig(replica=1))
+
+# Every way to share eight devices among the four axes.
+MESHES = [axes for axes in itertools.product((1, 2, 4, 8), repeat=4)
+          if np.prod(axes) == 8]
+
+
+def changed(config=BASE, **rooms):
+  return dataclasses.replace(config, **{
+    room: dataclasses.replace(getattr(config, room), **fields)
+    for room, fields in rooms.items()})
+
+
+def fit(config, replicas=1):
+  """Losses (steps, R), and the parameters after the last step."""
+  members = [program.complete(changed(config, train={'seed': seed}))
+             for seed in range(replicas)]
+  shape = program.shape(members[0])
+  built_mesh = mesh.make(shape.mesh, replicas=replicas)
+  instance, shared = program.instances(members)
+  hyper = program.hyper(members)
+  # One program makes the start of every test.
+  one = mesh.make(MeshConfig(replica=1), jax.devices()[:1])
+  start = program.build(changed(shape, mesh=dataclasses.asdict(
+    MeshConfig(replica=1))), one, shared).init(hyper)
+  built = program.build(shape, built_mesh, shared)
+  state = jax.tree.map(lambda x, where: jax.device_put(np.asarray(x), where),
+                       start, mesh.shardings(start, built_mesh))
+  state, log = built.chunk(state, STEPS, hyper, instance)
+  return np.asarray(log['loss']), jax.tree.map(np.asarray, state['params'])
+
+
+def assert_close(a, b, tolerance=1e-5):
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(
+    x, y, rtol=0, atol=tolerance), a, b)
+
+
+_one_device = {}
+
+
+def assert_equals_one_device(config, replicas=1):
+  alone = changed(config, mesh=dataclasses.asdict(MeshConfig(replica=1)),
+                  train={'microbatches': 1})
+  if (alone, replicas) not in _one_device:
+    _one_device[alone, replicas] = fit(alone, replicas)
+  expected = _one_device[alone, replicas]
+  assert expected[0][0].max() > expected[0][-1].max()  # something was learnt
+  assert_close(fit(config, replicas), expected)
+
+
+def test_data_fsdp_and_tensor_at_once_equal_one_device():
+  assert_equals_one_device(changed(mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('axes', MESHES, ids=str)
+def test_every_mesh_equals_one_device(axes):
+  sizes = dict(zip(mesh.AXES, axes))
+  assert_equals_one_device(changed(mesh=sizes), REPLICAS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('changes', [
+  {'mixer': 'gru', 'position': 'learned', 'norm': 'rms'},
+  {'mixer': 'linear_recurrence', 'position': 'none', 'layers': 'tied'},
+  {'mixer': 'convolution', 'position': 'sinusoidal', 'feed_forward': 'plain'},
+  {'mixer': 'dilated_convolution', 'position': 'learned'},
+  {'position': 'alibi', 'unembedding': 'separate', 'remat': 'full'},
+], ids=lambda changes: changes.get('mixer', 'attention'))
+def test_every_mixer_on_a_mesh_equals_one_device(changes):
+  assert_equals_one_device(changed(
+    model=changes, mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
+
+
+@pytest.mark.slow
+def test_sizes_that_stay_whole_equal_one_device():
+  """An odd vocabulary and length are not split over `tensor`."""
+  assert_equals_one_device(changed(
+    model={'vocab_size': 17}, data={'length': 15},
+    mesh={'data': 2, 'tensor': 4}))
+
+
+def test_pmap_equals_one_device():
+  assert_equals_one_device(changed(mesh={'data': 4, 'compile': 'pmap'}))
+
+
+@pytest.mark.slow
+def test_pmap_with_microbatches_and_replicas_equals_one_device():
+  assert_equals_one_device(changed(
+    mesh={'data': 2, 'compile': 'pmap'}, train={'microbatches': 2}), 2)
+
+
+# A chain of thought scores k positions of an example: uneven weights.
+UNEVEN = changed(
+  data={'source': 'pointer_chasing', 'reasoning': 'chain_of_thought',
+        'symbols': 7, 'hops': (1, 3)}, model={'vocab_size': 80})
+
+
+@pytest.mark.parametrize('count', [2, 8])
+def test_microbatches_add_up_to_one_batch(count):
+  assert_equals_one_device(changed(UNEVEN, train={'microbatches': count}))
+
+
+def test_microbatches_count_by_the_positions_they_score():
+  config = program.shape(program.complete(UNEVEN))
+  source = program.source_of(config.data)
+  batch = source.batch({}, 0, 'train', 0, 8)
+  batch = batch._replace(weights_BT=batch.weights_BT.at[:5].set(0))
+  weight = batch.weights_BT.sum()
+  params = step.init(config, {'seed': 0, 'init_scale': 1.0,
+                              'weight_decay': 0.0})['params']
+
+  def gradients(count):
+    cut = changed(config, train={'microbatches': count})
+    return jax.jit(lambda: step.gradients(
+      cut, model.Layout(), params, batch, weight))()
+
+  shares = step._microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
+  assert len(set(shares.tolist())) > 1
+  assert_close(gradients(4), gradients(1))
+
+
+@pytest.mark.slow
+def test_microbatches_on_a_mesh_move_no_examples():
+  config = changed(mesh={'data': 4}, train={'microbatches': 2})
+  assert_equals_one_device(config)
+  layout = mesh.layout(mesh.make(config.mesh))
+  split = jax.jit(lambda x: step._microbatches(layout, 2, step.Batch(*[x] * 4)))
+  held = jax.device_put(np.zeros((8, 4)), jax.NamedSharding(
+    layout.mesh, mesh.spec('BT')))
+  text = split.lower(held).compile().as_text()
+  assert not any(kind in text for kind in (
+    'all-gather', 'all-to-all', 'all-reduce', 'collective-permute'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('sizes', [
+  {}, {'data': 2, 'fsdp': 2, 'tensor': 2}], ids=str)
+def test_large_vocabularies_train_the_same_without_their_logits(
+    sizes, monkeypatch):
+  config = changed(model={'vocab_size': 48, 'parameterisation': 'completep'},
+                   mesh=sizes)
+  alone = changed(config, mesh=dataclasses.asdict(MeshConfig(replica=1)))
+  expected = fit(alone)
+  program.build.cache_clear()
+  monkeypatch.setattr(cross_entropy, 'LARGE', 64)
+  found = fit(config)
+  program.build.cache_clear()
+  assert_close(found, expected)
+
+
+def test_parameters_moments_and_logits_stay_float32_at_bfloat16():
+  config = program.shape(program.complete(changed(model={'dtype': 'bfloat16'})))
+  hyper = program.hyper([config])
+  one = mesh.make(MeshConfig(replica=1), jax.devices()[:1])
+  built = program.build(config, one, True)
+  state = jax.eval_shape(built.init, hyper)
+  after, log = jax.eval_shape(built.chunk, state, 1, hyper, {})
+  for tree in (state, after):
+    dtypes = {x.dtype for x in jax.tree.leaves(tree)}
+    assert dtypes == {jnp.dtype('float32'), jnp.dtype('int32')}
+  assert log['loss'].dtype == jnp.float32
+  params = jax.eval_shape(lambda: step.init(
+    config, {'seed': 0, 'init_scale': 1.0, 'weight_decay': 0.0}))['params']
+  tokens_BT = jax.ShapeDtypeStruct((2, 8), jnp.int32)
+  out = jax.eval_shape(lambda params, tokens_BT: (
+    model.apply(config.model, params, tokens_BT, taps={'resid_mid': None}),
+    model.hidden(config.model, params, tokens_BT)), params, tokens_BT)
+  assert out[0].logits_BTV.dtype == jnp.float32
+  assert out[0].taps['resid_mid'].dtype == out[1].x_BTD.dtype == jnp.bfloat16
+
+
+@pytest.mark.slow
+def test_bfloat16_trains_like_float32():
+  losses, _ = fit(BASE)
+  rounded, _ = fit(changed(model={'dtype': 'bfloat16'}))
+  np.testing.assert_allclose(rounded, losses, rtol=1e-2)
+  assert not np.array_equal(rounded, losses)
