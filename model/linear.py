@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.lax import optimization_barrier
 
+from model import backend
+
 
 def project(x: jax.Array, w: jax.Array, axes: int = 1,
             dtype: jnp.dtype | None = None) -> jax.Array:
@@ -27,7 +29,7 @@ def project(x: jax.Array, w: jax.Array, axes: int = 1,
     (..., outputs).
   """
   dtype = jnp.dtype(dtype or x.dtype)
-  if jax.default_backend() != 'cpu':
+  if backend.platform() != 'cpu':
     return jnp.tensordot(x, w.astype(x.dtype), axes,
                          preferred_element_type=dtype)
   inputs = math.prod(w.shape[:axes])
@@ -40,7 +42,7 @@ def widen(x: jax.Array) -> jax.Array:
 
   XLA:CPU has no such product of bfloat16; elsewhere it needs no preparation.
   """
-  return x.astype(jnp.float32) if jax.default_backend() == 'cpu' else x
+  return x.astype(jnp.float32) if backend.platform() == 'cpu' else x
 
 
 def _forward(dtype, x, w):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from model import backend
 from model.block import Block
 from model.config import ModelConfig
 from model.sites import Edits, Taps
@@ -16,7 +17,7 @@ def unroll(config: ModelConfig) -> int:
   """How many layers one turn of the loop holds; changes speed alone."""
   if config.unroll:
     return min(config.unroll, config.n_layers)
-  small = jax.default_backend() == 'cpu' and config.n_layers <= UNROLLED
+  small = backend.platform() == 'cpu' and config.n_layers <= UNROLLED
   return config.n_layers if small else 1
 
 
