@@ -32,6 +32,7 @@ from train import devices, program
 from train import mesh as mesh_lib
 from train.config import Config
 
+
 class DoesNotFit(Exception):
   """A program needs more memory than a device has.
 
@@ -129,7 +130,7 @@ def report(config: Config, topology: Topology, corpus: int) -> Report:
 
   Raises:
     ConfigError: the config cannot be built on these devices.
-    topology.ExtraMissing: the compiler is not installed.
+    topology.Unavailable: the compiler is not installed.
     DoesNotFit: the compiler says that memory is too small.
   """
   source = abstract_source(config, corpus)
@@ -161,8 +162,14 @@ def abstract_source(config: Config, corpus: int) -> Source:
   return UnreadText(config.data, vocab_size, corpus)
 
 
-def lower(config: Config, mesh: Mesh, source: Source) -> jax.stages.Lowered:
-  """Traces the chunk of steps that training runs, for arrays without values."""
+def lower(config: Config, mesh: Mesh, source: Any) -> jax.stages.Lowered:
+  """Traces the chunk of steps that training runs, for arrays without values.
+
+  Args:
+    config: complete.
+    mesh: its devices need not be here.
+    source: a `data.batch.Source`; its instance may be shapes alone.
+  """
   built = program.build(program.shape(config), mesh, True, source)
   hyper = _abstract(program.hyper([config]))
   state = jax.eval_shape(built.init, hyper)
@@ -231,7 +238,9 @@ def _bytes(number: str, unit: str) -> int:
 def _read(config: Config, length: int, topology: Topology, mesh: Mesh,
           compiled: jax.stages.Compiled) -> Report:
   steps = config.train.chunk_steps
-  text = compiled.as_text()
+  text, sizes = compiled.as_text(), compiled.memory_analysis()
+  assert text, 'the compiler does not print its program'
+  assert sizes, 'the compiler does not say what memory its program takes'
   # The chunk's loop takes its length as an input; the rest runs once a chunk.
   said = collectives.totals(collectives.read(text, steps), steps)
   moved = traffic.main_memory_bytes(text, steps) / steps
@@ -239,7 +248,6 @@ def _read(config: Config, length: int, topology: Topology, mesh: Mesh,
     config.model, length) / mesh.size
   accelerator = devices.find(topology.kind)
   assert accelerator, topology.kind
-  sizes = compiled.memory_analysis()
   return Report(
     topology=topology, mesh=dict(mesh.shape),
     parameters=count.parameters(config.model).total,

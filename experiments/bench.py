@@ -72,7 +72,8 @@ def training(sizes: Sequence[str], seconds: float) -> None:
   """Prints tokens per second and MFU of each size."""
   peak = devices.measured_flops()
   print(f'\nceiling: {peak / 1e9:.0f} GFLOP/s (float32 matrix product, median '
-        f'of {devices.REPEATS})\n\nsize       parameters     tokens/s   ms/step    MFU')
+        f'of {devices.REPEATS})\n\n'
+        'size       parameters     tokens/s   ms/step    MFU')
   for name in sizes:
     config = single(SIZES[name])
     step = seconds_per_step(config, seconds)

@@ -44,9 +44,9 @@ class Collective(NamedTuple):
 
 
 class Total(NamedTuple):
-  """Collectives of one kind: how many run, their bytes, bytes on the wire."""
+  """Collectives of one kind: how often they run, their bytes, those sent."""
 
-  count: float
+  times: float
   bytes: float
   wire_bytes: float
 

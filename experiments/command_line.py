@@ -191,7 +191,7 @@ def _aot(arguments: Sequence[str]) -> int:
   from experiments import ahead, topology
   try:
     return ahead.main(arguments)
-  except topology.ExtraMissing as error:
+  except topology.Unavailable as error:
     raise DeviceError(error) from error
 
 

@@ -22,6 +22,8 @@ TPU_ENVIRONMENT = {
   'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
   'TPU_WORKER_HOSTNAMES': 'localhost',
   'TPU_WORKER_ID': '0',
+  # Only one process may hold a TPU; any number may compile for one.
+  'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
 }
 
 # The shapes in which slices are offered (Cloud TPU documentation, 2025).
@@ -35,8 +37,8 @@ _CORES = {'v5e': 1, 'v5p': 2, 'v6e': 1}  # that a name counts for each chip
 _SHAPES = {'v5e': _SQUARE, 'v5p': _CUBE, 'v6e': _SQUARE}
 
 
-class ExtraMissing(Exception):
-  """The compiler for a topology is not installed; the message names it."""
+class Unavailable(Exception):
+  """The compiler for a topology is not installed, or refuses it."""
 
 
 class _Gpu(NamedTuple):
@@ -90,9 +92,9 @@ def parse(name: str) -> Topology:
     raise UsageError(f'--topology={name}: the compiler in libtpu crashes on '
                      'TPU7x topologies; use v5e, v5p or v6e')
   if gpus := re.fullmatch(r'([ah]\d00)-([1-9]\d*)', wanted):
-    shape = _hosts(int(gpus[2]))
-    if gpus[1] in _GPUS and shape:
-      return Topology(wanted, 'cuda', _GPUS[gpus[1]].kind, shape)
+    hosts = _hosts(int(gpus[2]))
+    if gpus[1] in _GPUS and hosts:
+      return Topology(wanted, 'cuda', _GPUS[gpus[1]].kind, hosts)
   family, separator, size = re.match(  # type: ignore[union-attr]
     r'([^-:]*)([-:]?)(.*)', wanted).groups()
   family = _ALIASES.get(family, family)
@@ -123,40 +125,49 @@ def describe(topology: Topology) -> list[Any]:
   this machine is left out of it.
 
   Raises:
-    ExtraMissing: that compiler is not installed.
+    Unavailable: that compiler is not installed, or refuses the topology.
   """
-  _check_installed(topology)
+  check_installed(topology)
   os.environ.update({k: v for k, v in TPU_ENVIRONMENT.items()
                      if k not in os.environ})
   import jax
   from jax.experimental import topologies
   jax.config.update('jax_platforms', 'cpu')
+  try:
+    return list(topologies.get_topology_desc(**_arguments(topology)).devices)
+  except RuntimeError as error:
+    said = str(error).strip().splitlines()[0]
+    raise Unavailable(f'--topology={topology.name}: its compiler refuses it: '
+                      f'{said}') from error
+
+
+def _arguments(topology: Topology) -> dict[str, Any]:
+  """How JAX wants to be asked for a topology."""
   if topology.platform == 'cuda':
     hosts, gpus = topology.shape
-    return list(topologies.get_topology_desc(
-      platform='cuda', topology_name='', topology=f'1x{hosts}x{gpus}',
-      target_config=_target(topology.kind)).devices)
+    return {'platform': 'cuda', 'topology_name': '',
+            'topology': f'1x{hosts}x{gpus}',
+            'target_config': _target(topology.kind)}
   family = next(f for f, kind in _KINDS.items() if kind == topology.kind)
-  options: dict[str, Any] = {}
-  if topology.devices == 1:
-    options['chips_per_host_bounds'] = (1, 1, 1)
   shape = 'x'.join(map(str, topology.shape))
-  return list(topologies.get_topology_desc(
-    platform='tpu', topology_name=f'{family}:{shape}', **options).devices)
+  # A host holds four chips unless the compiler is told that it holds one.
+  alone = ({'chips_per_host_bounds': (1, 1, 1)} if topology.devices == 1
+           else {})
+  return {'platform': 'tpu', 'topology_name': f'{family}:{shape}', **alone}
 
 
-def _check_installed(topology: Topology) -> None:
-  """Raises ExtraMissing where the topology's compiler is not installed."""
+def check_installed(topology: Topology) -> None:
+  """Raises Unavailable where the topology's compiler is not installed."""
   def has(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
   if topology.platform == 'tpu' and not has('libtpu'):
-    raise ExtraMissing(
+    raise Unavailable(
       f'--topology={topology.name}: the TPU compiler is not installed; '
       "make EXTRAS=tpu, or pip install 'fathom[tpu]'")
   if topology.platform == 'cuda' and not (
       has('jax_cuda13_plugin') or has('jax_cuda12_plugin')):
-    raise ExtraMissing(
+    raise Unavailable(
       f'--topology={topology.name}: the CUDA compiler is not installed; '
       "make EXTRAS=cuda13, or pip install 'fathom[cuda13]' (to compile, "
       'jax-cuda13-plugin and jax-cuda13-pjrt of the version of jaxlib are '
