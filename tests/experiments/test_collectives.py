@@ -23,8 +23,8 @@ def compiled(function, mesh, *shapes, specs):
   return jax.jit(function).lower(*structs).compile()
 
 
-def sharded(mesh, body, inputs=P('d'), outputs=P('d')):
-  return jax.shard_map(body, mesh=mesh, in_specs=inputs, out_specs=outputs,
+def sharded(mesh, body, axes='d'):
+  return jax.shard_map(body, mesh=mesh, in_specs=P(axes), out_specs=P(axes),
                        check_vma=False)
 
 
@@ -90,8 +90,7 @@ def test_groups_smaller_than_all_devices_are_seen():
               ('a', 'b'))
   for axes, size in (('a', 4), ('b', 2), (('a', 'b'), 8)):
     program = compiled(
-      sharded(mesh, lambda x, axes=axes: jax.lax.psum(x, axes),
-              P(('a', 'b')), P(('a', 'b'))),
+      sharded(mesh, lambda x, axes=axes: jax.lax.psum(x, axes), ('a', 'b')),
       mesh, (8000,), specs=[P(('a', 'b'))])
     assert [c.group for c in collectives.read(program.as_text())] == [size]
 
@@ -148,7 +147,8 @@ parameter(0)
   ROOT %lt = pred[]{:T(512)} compare(%i, %limit), direction=LT
 }
 
-%body (b: (s32[], bf16[1,128], f32[8,256])) -> (s32[], bf16[1,128], f32[8,256]) {
+%body (b: (s32[], bf16[1,128], f32[8,256])) -> \
+(s32[], bf16[1,128], f32[8,256]) {
   %b = (s32[]{:T(128)}, bf16[1,128]{1,0}, /*index=2*/f32[8,256]{1,0}) \
 parameter(0)
   %x = bf16[1,128]{1,0} get-tuple-element(%b), index=1
