@@ -225,7 +225,10 @@ def out_of_memory(message: str) -> tuple[int | None, int | None] | None:
   """(needed, available) in bytes from a compiler's message; None if not it."""
   if 'RESOURCE_EXHAUSTED' not in message and 'out of memory' not in message:
     return None
-  used = re.search(r'Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm', message)
+  size = r'([\d.]+)([KMGT]?)'
+  # Before and after the compiler has assigned the memory.
+  used = (re.search(rf'\({size}\) exceeds available HBM \({size}\)', message)
+          or re.search(rf'Used {size} of {size} hbm', message))
   if not used:
     return None, None
   return _bytes(used[1], used[2]), _bytes(used[3], used[4])

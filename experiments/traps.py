@@ -51,7 +51,8 @@ def devices(facts: Environment) -> Finding:
     return Finding(
       name, 'FAIL', f'JAX found none within {facts.seconds_waited:.0f} s',
       'see whether the driver answers (nvidia-smi) or another process holds '
-      'the TPU; JAX_PLATFORMS=cpu works without them', True)
+      'the TPU; JAX_PLATFORMS=cpu needs neither; on a busy machine, '
+      '--seconds=600', True)
   if facts.devices_error or not facts.devices:
     return Finding(name, 'FAIL', f'JAX found none: {facts.devices_error}',
                    'mend what it says; JAX_PLATFORMS=cpu needs no device',

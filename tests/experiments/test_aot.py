@@ -112,6 +112,9 @@ def test_a_card_without_links_talks_over_pcie():
   ('RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in '
    'memory space hbm. Used 20.50G of 15.75G hbm. Exceeded hbm capacity by '
    '4.75G.', (round(20.5 * 2**30), round(15.75 * 2**30))),
+  ('RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required '
+   'for HLO temporaries (60.17G) exceeds available HBM (15.75G).',
+   (round(60.17 * 2**30), round(15.75 * 2**30))),
   ('RESOURCE_EXHAUSTED: Used 1.00T of 512.00M hbm', (2**40, 2**29)),
   ('RESOURCE_EXHAUSTED: out of memory', (None, None)),
   ('INVALID_ARGUMENT: no such thing', None),
