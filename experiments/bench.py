@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
 from data import DataConfig
 from experiments import launcher, overrides, plan
 from model import ModelConfig, count
-from train import Config, MeshConfig, TrainConfig, program
+from train import Config, MeshConfig, TrainConfig, devices, program
 from train import mesh as mesh_lib
 
 SIZES = {
@@ -71,9 +70,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def training(sizes: Sequence[str], seconds: float) -> None:
   """Prints tokens per second and MFU of each size."""
-  peak = ceiling()
+  peak = devices.measured_flops()
   print(f'\nceiling: {peak / 1e9:.0f} GFLOP/s (float32 matrix product, median '
-        f'of {REPEATS})\n\nsize       parameters     tokens/s   ms/step    MFU')
+        f'of {devices.REPEATS})\n\n'
+        'size       parameters     tokens/s   ms/step    MFU')
   for name in sizes:
     config = single(SIZES[name])
     step = seconds_per_step(config, seconds)
@@ -83,19 +83,6 @@ def training(sizes: Sequence[str], seconds: float) -> None:
     parameters = count.parameters(config.model).total
     print(f'{name:6} {parameters:14,} {tokens / step:12,.0f} {step * 1e3:9.1f} '
           f'{flops / step / peak:6.1%}', flush=True)
-
-
-def ceiling(size: int = 2048) -> float:
-  """FLOP/s of a large matrix product on this device."""
-  a = jax.random.normal(jax.random.key(0), (size, size))
-  product = jax.jit(jnp.dot)
-  product(a, a).block_until_ready()
-  times = []
-  for _ in range(REPEATS):
-    started = time.perf_counter()
-    product(a, a).block_until_ready()
-    times.append(time.perf_counter() - started)
-  return 2 * size**3 / float(np.median(times))
 
 
 def single(config: Config) -> Config:

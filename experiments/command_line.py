@@ -32,6 +32,8 @@ usage: fathom COMMAND [EXPERIMENT] [--flag=value ...] [--config.path=value ...]
   config   print the resolved config and where each value came from
   bench    measure speed on this machine
   data     prepare a corpus of any size, or verify one (fathom data --help)
+  aot      what a training config needs on TPUs or GPUs that are not here
+  doctor   look for what keeps JAX from working well on this machine
   list     name the experiments
 
 flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
@@ -41,6 +43,7 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
   fathom run depth --strata=text --config.data.text_path=book.txt
   fathom plan depth --preset=accelerator
   fathom data prepare pile/*.jsonl.zst --out=pile
+  fathom aot lm-125m --topology=v5e-16
 '''
 
 DEVICE_MISSING = 3
@@ -55,7 +58,7 @@ COMPILER_FLAGS = {
 
 
 class DeviceError(Exception):
-  """The platform that was asked for is not there."""
+  """The platform that was asked for, or its compiler, is not there."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -199,6 +202,19 @@ def _data(arguments: Sequence[str]) -> int:
   return corpora.main(arguments)
 
 
+def _aot(arguments: Sequence[str]) -> int:
+  from experiments import ahead, topology
+  try:
+    return ahead.main(arguments)
+  except topology.Unavailable as error:
+    raise DeviceError(error) from error
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+  from experiments import doctor
+  return doctor.main(arguments)
+
+
 def _list(arguments: Sequence[str]) -> int:
   for name in plan.experiments():
     print(f'{name}: {plan.load(name).TITLE}')
@@ -208,7 +224,7 @@ def _list(arguments: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
   'run': _run, 'plan': _plan, 'status': _status, 'results': _results,
   'report': _report, 'config': _config, 'bench': _bench, 'data': _data,
-  'list': _list, 'work': _work,
+  'aot': _aot, 'doctor': _doctor, 'list': _list, 'work': _work,
 }
 
 

@@ -15,7 +15,7 @@ from absl import logging
 
 import train
 from data.config import InputError
-from experiments import identity, manifest, measurement, plan
+from experiments import environment, identity, manifest, measurement, plan
 from experiments.measurement import Row
 from experiments.queue import Group, missing
 from experiments.store import Store, write_json
@@ -29,8 +29,8 @@ OnProgress = Callable[[dict[str, Any]], None]
 
 def use_compilation_cache() -> None:
   """Keeps compiled programs on disk, so a second sweep starts at once."""
-  home = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache'))
-  jax.config.update('jax_compilation_cache_dir', str(home / 'fathom' / 'xla'))
+  jax.config.update('jax_compilation_cache_dir',
+                    str(environment.compilation_cache()))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 

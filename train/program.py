@@ -91,19 +91,21 @@ def instances(configs: Sequence[Config]) -> tuple[Instance, bool]:
 
 
 @functools.cache
-def build(config: Config, mesh: Mesh, shared: bool) -> Program:
+def build(config: Config, mesh: Mesh, shared: bool,
+          source: Source | None = None) -> Program:
   """The programs for one shape (see `shape`) on one mesh.
 
   Args:
     config: a complete config; its traced fields are not read.
     mesh: as `mesh.make` built it for this config.
     shared: whether the replicas share their data constants.
+    source: where batches come from; what `config.data` says when not given.
 
   Raises:
     ConfigError: the config does not fit the mesh.
   """
   fitting.check(config, mesh.shape)
-  source = source_of(config.data)
+  source = source or source_of(config.data)
   layout = mesh_lib.layout(mesh)
   over = 'replica' if mesh.size > 1 else None
   instance_axis = None if shared else 0

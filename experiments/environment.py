@@ -1,0 +1,175 @@
+"""The facts about this machine that decide whether JAX will work on it.
+
+Gathered once, without importing jax: a driver that hangs would hang with it,
+so another process looks for the devices and is given up after a while.
+"""
+
+import contextlib
+import dataclasses
+import glob
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'libtpu',
+            'jax-cuda12-plugin', 'jax-cuda13-plugin')
+PLUGINS = ('jax-cuda12-plugin', 'jax-cuda13-plugin')
+VARIABLES = ('JAX_', 'XLA_', 'CUDA_', 'TPU_', 'SLURM_', 'NPROC',
+             'LD_LIBRARY_PATH')
+
+_LOOK = '''
+import json, jax
+print(json.dumps([[d.platform, d.device_kind] for d in jax.local_devices()]))
+'''
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+  """What is known of a machine; the defaults are a laptop without trouble.
+
+  Attributes:
+    python: its version.
+    packages: the version of each of `PACKAGES` that is installed.
+    required: what this jax asks of the others, as version specifiers.
+    variables: of the process's environment, those that JAX or Slurm read.
+    nvidia_cards: how many the kernel's driver shows.
+    tpu_chips: how many the kernel shows.
+    devices: (platform, kind) of each device that JAX found.
+    devices_error: why JAX found none, in one line.
+    seconds_waited: how long it was given before it was given up; 0: it was not.
+    cores: processor cores that this process may use.
+    load: processes that wanted to run in the last minute, on average.
+    cache_folder: where compiled programs are kept.
+    cache_writable: whether that folder is there, or can be made, and written.
+    runs_folder: where results go.
+    free_bytes: on the disk of the runs folder.
+    foreign_cuda: folders in LD_LIBRARY_PATH with CUDA libraries of their own.
+    wanted: the platform that was asked for, or 'auto'.
+  """
+
+  python: str = '3.11.0'
+  packages: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  required: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  nvidia_cards: int = 0
+  tpu_chips: int = 0
+  devices: tuple[tuple[str, str], ...] = (('cpu', 'cpu'),)
+  devices_error: str = ''
+  seconds_waited: float = 0.0
+  cores: int = 2
+  load: float = 0.0
+  cache_folder: str = '~/.cache/fathom/xla'
+  cache_writable: bool = True
+  runs_folder: str = 'runs'
+  free_bytes: int = 2**40
+  foreign_cuda: tuple[str, ...] = ()
+  wanted: str = 'auto'
+
+  @property
+  def platform(self) -> str:
+    """Of the devices JAX found: 'cpu', 'gpu' or 'tpu'; '' when none."""
+    return self.devices[0][0] if self.devices else ''
+
+  @property
+  def plugins(self) -> list[str]:
+    """The CUDA plugins that are installed."""
+    return [p for p in PLUGINS if p in self.packages]
+
+
+def gather(runs: Path, wanted: str = 'auto',
+           seconds: float = 60.0) -> Environment:
+  """Looks at this machine.
+
+  Args:
+    runs: the folder of all results; need not be there.
+    wanted: the platform that is asked for.
+    seconds: how long JAX may look for its devices.
+  """
+  devices, error, waited = _devices(seconds)
+  cache = compilation_cache()
+  return Environment(
+    python=platform.python_version(), packages=_packages(),
+    required=_required(),
+    variables={k: v for k, v in sorted(os.environ.items())
+               if k.startswith(VARIABLES)},
+    nvidia_cards=len(glob.glob('/proc/driver/nvidia/gpus/*')),
+    tpu_chips=len(glob.glob('/dev/accel[0-9]*')),
+    devices=devices, devices_error=error, seconds_waited=waited,
+    cores=_cores(), load=os.getloadavg()[0],
+    cache_folder=str(cache),
+    cache_writable=os.access(_existing(cache), os.W_OK),
+    runs_folder=str(runs), free_bytes=shutil.disk_usage(_existing(runs)).free,
+    foreign_cuda=_foreign_cuda(), wanted=wanted)
+
+
+def compilation_cache() -> Path:
+  """The folder of compiled programs."""
+  home = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache'))
+  return home / 'fathom' / 'xla'
+
+
+def _packages() -> dict[str, str]:
+  found = {}
+  for name in PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
+
+
+def _required() -> dict[str, str]:
+  """What jax requires always, or with the extra that brings the package."""
+  asked = map(Requirement, importlib.metadata.requires('jax') or ())
+  return {r.name: str(r.specifier) for r in asked if r.name in PACKAGES
+          and (r.marker is None or r.name != 'jaxlib')}
+
+
+def _devices(
+    seconds: float) -> tuple[tuple[tuple[str, str], ...], str, float]:
+  """(devices, error, seconds waited in vain) of a process of its own."""
+  with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
+    process = subprocess.Popen([sys.executable, '-c', _LOOK], stdout=out,
+                               stderr=err, stdin=subprocess.DEVNULL)
+    try:
+      code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+      process.kill()
+      # One that is stuck in a driver cannot even be killed; leave it behind.
+      with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2)
+      return (), f'no answer in {seconds:.0f} s', seconds
+    out.seek(0)
+    err.seek(0)
+    if code:
+      lines = err.read().strip().splitlines() or [f'exit code {code}']
+      return (), lines[-1][:300], 0.0
+    found = json.loads(out.read().splitlines()[-1])
+  return tuple((p, kind) for p, kind in found), '', 0.0
+
+
+def _existing(path: Path) -> Path:
+  """The path, or the nearest folder above it that is there."""
+  path = path.expanduser().absolute()
+  return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _cores() -> int:
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def _foreign_cuda() -> tuple[str, ...]:
+  folders = os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep)
+  return tuple(f for f in folders if f and any(
+    glob.glob(f'{glob.escape(f)}/{name}*')
+    for name in ('libcudart.so', 'libcudnn.so', 'libcublas.so',
+                 'libnccl.so')))
