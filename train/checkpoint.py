@@ -1,6 +1,13 @@
-"""Checkpoints: asynchronous, atomic, restored onto whatever mesh is there."""
+"""Checkpoints: asynchronous, sealed, restored onto whatever mesh is there.
+
+    checkpoints/<step>/                 one checkpoint, written by Orbax
+    checkpoints/<step>/checksums.json   its seal: saved, and safe to read
+"""
 
 import contextlib
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,78 +15,182 @@ import jax
 import orbax.checkpoint as ocp
 from absl import logging
 
+from train import checksums, distributed
 from train.step import State
+
+NONE = -1  # there is no checkpoint
+ALL_DAMAGED = -2
 
 
 class CheckpointError(RuntimeError):
-  """A folder holds checkpoints and none of them can be read."""
+  """A checkpoint cannot be written, or none can be read."""
 
 
 class Checkpoints:
   """The checkpoints of one training run.
 
-  Saving copies the state to the host and returns; writing goes on behind the
-  next chunk. A checkpoint that a crash cut short is never seen: Orbax renames
-  a finished one into place.
+  Saving copies the state to the host and returns; writing and sealing go on
+  behind the next chunks. A step is saved once `on_saved` was called with it:
+  from then on a crash at any moment leaves it, or a later one, to resume from.
+  With several processes the folder is one that all of them share.
   """
 
-  def __init__(self, folder: Path, keep: int = 2):
-    self.folder = folder.absolute()
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-    self._manager = ocp.CheckpointManager(self.folder, options=options)
-
-  def save(self, state: State) -> None:
-    """Starts saving `state` under its step.
-
-    Raises:
-      OSError: an earlier save failed (disk full); older checkpoints survive.
-    """
-    self._manager.save(int(state['step']), args=ocp.args.StandardSave(state))
-
-  def restore(self, like: Any) -> State | None:
-    """The newest readable state, or None when there are no checkpoints.
+  def __init__(self, folder: Path, keep: int = 2, keep_every: int = 0,
+               on_saved: Callable[[int], None] = lambda _: None):
+    """Opens a folder of checkpoints, which need not exist.
 
     Args:
-      like: a tree of `jax.ShapeDtypeStruct`s with shardings.
+      folder: one subfolder for each step.
+      keep: how many of the newest to keep.
+      keep_every: steps that are a multiple of this are kept too; 0: none.
+      on_saved: told of a step once it is on disk and sealed; called in
+        another thread, in process 0 alone.
+    """
+    self.folder = folder.absolute()
+    self._keep = keep
+    self._keep_every = keep_every
+    self._on_saved = on_saved
+    self._writer = ocp.StandardCheckpointer()
+    self._pool = ThreadPoolExecutor(1, 'seal')
+    self._sealing: Future[None] | None = None
+    self.newest: int | None = None  # the last step saved or restored
+
+  def save(self, state: State) -> None:
+    """Starts saving `state` under its step, once the save before is done.
+
+    Raises:
+      CheckpointError: it or the save before failed (disk full); older
+        checkpoints survive.
+    """
+    self.wait()
+    step = int(state['step'])
+    try:
+      self._writer.save(self.folder / str(step), state)
+    except Exception as error:  # Orbax raises many kinds
+      raise self._failed(step, error) from error
+    self._sealing = self._pool.submit(self._finish, step)
+
+  def _finish(self, step: int) -> None:
+    try:
+      self._writer.wait_until_finished()
+      if jax.process_index() == 0:
+        checksums.seal(self.folder / str(step))
+        self._prune()
+    except Exception as error:
+      raise self._failed(step, error) from error
+    self.newest = step
+    if jax.process_index() == 0:
+      self._on_saved(step)
+
+  def _failed(self, step: int, error: Exception) -> CheckpointError:
+    kept = sorted(s for s in _steps(self.folder)
+                  if checksums.sealed(self.folder / str(s)))
+    rest = (f'the checkpoints of steps {kept} are intact' if kept
+            else 'there is no older checkpoint')
+    return CheckpointError(
+      f'{self.folder / str(step)} could not be saved ({_reason(error)}); '
+      f'{rest}. Free space or mend the disk, then run the same command again')
+
+  def _prune(self) -> None:
+    """Removes what the policy does not keep; only after a newer one is safe."""
+    done = sorted(s for s in _steps(self.folder)
+                  if checksums.sealed(self.folder / str(s)))
+    for step in done[:-self._keep]:
+      if not self._keep_every or step % self._keep_every:
+        _remove(self.folder / str(step))
+
+  def restore(self, like: Any) -> State | None:
+    """The newest whole state, or None when there are no checkpoints.
+
+    Args:
+      like: a tree of `jax.ShapeDtypeStruct`s with shardings, for any mesh.
 
     Raises:
       CheckpointError: there are checkpoints and none can be read.
     """
-    steps = sorted(self._manager.all_steps(), reverse=True)
-    damaged: list[int] = []
-    for step in steps:
-      try:
-        restored = self._manager.restore(
-          step, args=ocp.args.StandardRestore(like))
-      except Exception as error:  # Orbax raises many kinds for a damaged file
-        logging.warning('Checkpoint %s cannot be read (%s); removing it and '
-                        'trying the one before it.', self.folder / str(step),
-                        _first_line(error))
-        # Orbax would refuse to save any step up to the damaged one again.
-        damaged.append(step)
-        continue
-      for bad in damaged:
-        self._manager.delete(bad)
-      # Whoever loads decides the placement; donated buffers must be JAX's own.
-      return jax.tree.map(lambda x, as_in: jax.device_put(x, as_in.sharding),
-                          restored, like)
-    if steps:
+    # One process looks, so that all of them restore the same step.
+    found = self._newest_whole() if jax.process_index() == 0 else NONE
+    step = distributed.broadcast(found)
+    if step == ALL_DAMAGED:
       raise CheckpointError(
-        f'{self.folder}: none of the checkpoints {steps} can be read; remove '
-        'the folder to start this run again')
-    return None
+        f'{self.folder}: every checkpoint is damaged; remove the folder to '
+        'start this run again')
+    if step == NONE:
+      return None
+    try:
+      restored = self._writer.restore(self.folder / str(step), like)
+    except Exception as error:
+      raise CheckpointError(
+        f'{self.folder / str(step)} is whole but does not fit this run '
+        f'({_reason(error)}); use the code and config that wrote it, or '
+        'another --name') from error
+    self.newest = step
+    # Whoever loads decides the placement; donated buffers must be JAX's own.
+    return jax.tree.map(lambda x, as_in: jax.device_put(x, as_in.sharding),
+                        restored, like)
+
+  def _newest_whole(self) -> int:
+    """The step to restore, or why there is none; clears away what is broken."""
+    done, unfinished = [], []
+    for path in self.folder.glob('*'):
+      finished = path.name.isdigit() and checksums.sealed(path)
+      (done if finished else unfinished).append(path)
+    for path in unfinished:  # cut short by a crash, never reported as saved
+      _remove(path)
+    damaged: list[Path] = []
+    for path in sorted(done, key=lambda p: int(p.name), reverse=True):
+      problem = checksums.damage(path)
+      if not problem:
+        # A damaged step could not be saved again while it lies there.
+        for bad in damaged:
+          _remove(bad)
+        return int(path.name)
+      logging.warning('Checkpoint %s is damaged: %s. Removing it and trying '
+                      'the one before it.', path, problem)
+      damaged.append(path)
+    return ALL_DAMAGED if damaged else NONE
+
+  def check(self) -> None:
+    """Raises the CheckpointError of a save that failed in the background."""
+    if self._sealing and self._sealing.done():
+      self.wait()
 
   def wait(self) -> None:
-    """Returns once everything that was saved is on disk."""
-    self._manager.wait_until_finished()
+    """Returns once everything that was saved is on disk and sealed."""
+    sealing, self._sealing = self._sealing, None
+    if sealing:
+      sealing.result()
 
   def __enter__(self) -> 'Checkpoints':
     return self
 
-  def __exit__(self, *_: object) -> None:
-    with contextlib.closing(self._manager):
+  def __exit__(self, kind: Any, *_: object) -> None:
+    if kind and jax.process_count() > 1:
+      return  # the others may be gone, and a save waits for all of them
+    with contextlib.ExitStack() as stack:
+      stack.callback(self._writer.close)
+      stack.callback(self._pool.shutdown)
+      if kind:
+        # The first error is the one to tell.
+        stack.enter_context(contextlib.suppress(CheckpointError))
       self.wait()
 
 
-def _first_line(error: Exception) -> str:
-  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _steps(folder: Path) -> list[int]:
+  return [int(p.name) for p in folder.glob('*') if p.name.isdigit()]
+
+
+def _remove(path: Path) -> None:
+  # Without its seal a half-removed checkpoint is one that was never finished.
+  (path / checksums.SEAL).unlink(missing_ok=True)
+  if path.is_dir():
+    shutil.rmtree(path)
+  else:
+    path.unlink()
+
+
+def _reason(error: BaseException) -> str:
+  """The line of an error that says most."""
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  telling = [line for line in lines if 'space' in line or 'too large' in line]
+  return (telling or lines)[0].strip()[:300]

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 import data
 import model
 from data.batch import Instance, Source
+from train import feed
 from train import mesh as mesh_lib
 from train import step as step_lib
 from train.config import Config
@@ -96,7 +97,7 @@ def build(config: Config, mesh: Mesh, shared: bool) -> Program:
     config: a complete config; its traced fields are not read.
     shared: whether the replicas share their data constants.
   """
-  source = source_of(config.data)
+  source = feed.in_step(source_of(config.data))
   over = 'replica' if mesh.size > 1 else None
   instance_axis = None if shared else 0
 
