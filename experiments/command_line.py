@@ -1,20 +1,20 @@
 """The `fathom` command. Every command is also `python -m experiments …`.
 
-Exit codes: 0 done, 2 bad config or usage, 3 wrong or missing device, 1 the
-rest. (A run that diverges is an outcome, told in the report.)
+Exit codes: 0 done, 2 bad config or usage, 3 wrong or missing device, 4
+diverged, 75 told to stop and saved, 1 the rest. (A run of a sweep that diverges
+is an outcome, told in the report.)
 """
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import flags, logging
 
 from data.config import InputError
-from experiments import launcher, overrides, plan
+from experiments import device, launcher, overrides, plan
+from experiments.device import DeviceError
 from experiments.identity import run_id
 from experiments.overrides import UsageError
 from experiments.plan import Plan
@@ -32,6 +32,7 @@ usage: fathom COMMAND [EXPERIMENT] [--flag=value ...] [--config.path=value ...]
   config   print the resolved config and where each value came from
   bench    measure speed on this machine
   list     name the experiments
+  train    train one run of a named config, with checkpoints (see its --help)
 
 flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
        (workers: processes, one core each; 0 to work in this process)
@@ -42,10 +43,6 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
 '''
 
 DEVICE_MISSING = 3
-
-
-class DeviceError(Exception):
-  """The platform that was asked for is not there."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -113,7 +110,7 @@ def _run(arguments: Sequence[str]) -> int:
     _write_manifest(made)
     count = launcher.worker_count(values.workers, len(made.groups()))
     if count == 0:
-      _check_platform(made)
+      device.check(made.cells[0].config.mesh.platform)
     code = launcher.launch(made, count, arguments)
   for failure in launcher.failures(made):
     print(f'fathom: {failure}', file=sys.stderr)
@@ -130,10 +127,10 @@ def _work(arguments: Sequence[str]) -> int:
     os.sched_setaffinity(0, {values.core})
   _claim_platform(made)
   if values.parent is not None:
-    _end_with(values.parent)
+    device.end_with(values.parent)
   from experiments import worker
   worker.use_compilation_cache()
-  _check_platform(made)
+  device.check(made.cells[0].config.mesh.platform)
   report = (worker.file_progress(Path(values.progress)) if values.progress
             else lambda _: None)
   groups = made.groups()
@@ -184,6 +181,11 @@ def _bench(arguments: Sequence[str]) -> int:
   return bench.main(arguments)
 
 
+def _train(arguments: Sequence[str]) -> int:
+  from experiments import training
+  return training.main(arguments)
+
+
 def _list(arguments: Sequence[str]) -> int:
   for name in plan.experiments():
     print(f'{name}: {plan.load(name).TITLE}')
@@ -193,7 +195,7 @@ def _list(arguments: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
   'run': _run, 'plan': _plan, 'status': _status, 'results': _results,
   'report': _report, 'config': _config, 'bench': _bench, 'list': _list,
-  'work': _work,
+  'train': _train, 'work': _work,
 }
 
 
@@ -219,32 +221,4 @@ def _claim_platform(made: Plan) -> None:
     # A smoke test compiles much and computes little.
     os.environ['XLA_FLAGS'] = (os.environ.get('XLA_FLAGS', '')
                                + ' --xla_backend_optimization_level=0')
-  platform = made.cells[0].config.mesh.platform
-  if platform != 'auto':
-    import jax
-    jax.config.update('jax_platforms', {'gpu': 'cuda'}.get(platform, platform))
-
-
-def _check_platform(made: Plan) -> None:
-  """Raises DeviceError where the platform that was asked for is not there."""
-  import jax
-  platform = made.cells[0].config.mesh.platform
-  try:
-    found = jax.default_backend()
-  except RuntimeError:
-    found = 'none of that kind'
-  if platform not in ('auto', found):
-    raise DeviceError(f'--config.mesh.platform={platform}: JAX found {found}; '
-                      'install the extra for it (make EXTRAS=cuda13) or use '
-                      'another platform')
-
-
-def _end_with(parent: int) -> None:
-  """Ends this worker when the launcher is gone, even by SIGKILL."""
-
-  def watch() -> None:
-    while os.getppid() == parent:
-      time.sleep(0.5)
-    os._exit(1)
-
-  threading.Thread(target=watch, daemon=True).start()
+  device.claim(made.cells[0].config.mesh.platform)

@@ -17,6 +17,7 @@ from absl import logging
 
 from train import checksums, distributed
 from train.step import State
+from train.stop import Stopped
 
 NONE = -1  # there is no checkpoint
 ALL_DAMAGED = -2
@@ -131,7 +132,8 @@ class Checkpoints:
 
   def _newest_whole(self) -> int:
     """The step to restore, or why there is none; clears away what is broken."""
-    done, unfinished = [], []
+    done: list[Path] = []
+    unfinished: list[Path] = []
     for path in self.folder.glob('*'):
       finished = path.name.isdigit() and checksums.sealed(path)
       (done if finished else unfinished).append(path)
@@ -165,7 +167,7 @@ class Checkpoints:
     return self
 
   def __exit__(self, kind: Any, *_: object) -> None:
-    if kind and jax.process_count() > 1:
+    if kind and not issubclass(kind, Stopped) and jax.process_count() > 1:
       return  # the others may be gone, and a save waits for all of them
     with contextlib.ExitStack() as stack:
       stack.callback(self._writer.close)

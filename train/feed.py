@@ -8,7 +8,6 @@ step takes them from the stack it is given.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import jax
@@ -16,11 +15,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from data.batch import Batch, Instance, Source
+from data.prefetch import Prefetch
 from train import distributed
 from train import mesh as mesh_lib
 from train.config import Config
 
-AHEAD = 2  # chunks read before they are asked for
+AHEAD = 2  # chunks that are read before they are asked for
 
 
 class Feed(Protocol):
@@ -78,19 +78,13 @@ class Stream:
     self._seeds = [c.train.seed for c in configs]
     self._mesh = mesh
     self._stop = stop
-    self._pool = ThreadPoolExecutor(1, 'feed')
-    self._ahead: dict[tuple[int, int], Future[Instance]] = {}
+    self._chunks: Prefetch[Instance] | None = None
 
   def take(self, start: int, end: int) -> Instance:
-    """The batches of steps [start, end); starts reading those that follow."""
-    wanted = self._ask(start, end)
-    del self._ahead[start, end]
-    at = end
-    for _ in range(AHEAD):
-      if at < self._steps:
-        self._ask(at, self._stop(at))
-        at = self._stop(at)
-    return wanted.result()
+    """The batches of steps [start, end), while those that follow are read."""
+    if self._chunks is None:
+      self._chunks = self._prefetch(start)
+    return next(self._chunks)
 
   def held_out(self, split: str, batches: int) -> Instance:
     """The first batches of a split, the same for every replica."""
@@ -98,14 +92,21 @@ class Stream:
 
   def close(self) -> None:
     """Stops reading ahead."""
-    self._pool.shutdown(cancel_futures=True)
+    if self._chunks is not None:
+      self._chunks.close()
 
-  def _ask(self, start: int, end: int) -> Future[Instance]:
-    if (start, end) not in self._ahead:
-      # The stack is as deep for a short chunk, so one program serves them all.
-      self._ahead[start, end] = self._pool.submit(
-        self._read, self._seeds, 'train', start, end - start, self._depth)
-    return self._ahead[start, end]
+  def _prefetch(self, start: int) -> Prefetch[Instance]:
+    """Every chunk from a step on, in order."""
+    ends = [start]
+    while ends[-1] < self._steps:
+      ends.append(self._stop(ends[-1]))
+
+    # The stack is as deep for a short chunk, so one program serves them all.
+    def chunk(i: int) -> Instance:
+      return self._read(self._seeds, 'train', ends[i], ends[i + 1] - ends[i],
+                        self._depth)
+
+    return Prefetch(chunk, 0, len(ends) - 1, AHEAD)
 
   def _read(self, seeds: Sequence[int], split: str, first: int, count: int,
             depth: int) -> Instance:

@@ -130,9 +130,10 @@ def fit(configs: Sequence[Config], folder: Path,
           alone.on_saved if alone else lambda _: None))
         state = checkpoints.restore(_abstract(state)) or state
       first = int(state['step'])
-      log = stack.enter_context(
-        MetricsLog(folder / 'metrics.jsonl', resume_step=first)
-        if jax.process_index() == 0 else NoLog())
+      log: MetricsLog | NoLog = NoLog()
+      if jax.process_index() == 0:
+        log = stack.enter_context(
+          MetricsLog(folder / 'metrics.jsonl', resume_step=first))
       clock.lose(log.dropped)
     run = _Run(config, program, hyper, feed, log, checkpoints, clock, progress,
                alone)
@@ -151,7 +152,7 @@ class _Run:
   program: Program
   hyper: Hyper
   feed: Feed
-  log: Any
+  log: MetricsLog | NoLog
   checkpoints: Any
   clock: Goodput
   progress: Progress

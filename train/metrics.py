@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +47,10 @@ class MetricsLog:
 class NoLog:
   """What every process but the first writes its metrics to."""
 
-  dropped = ()
+  dropped: Sequence[dict[str, Any]] = ()
 
   def write(self, line: Mapping[str, Any]) -> None:
     """Process 0 has written it."""
-
-  def __enter__(self) -> 'NoLog':
-    return self
-
-  def __exit__(self, *_: object) -> None:
-    pass
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

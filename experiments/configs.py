@@ -1,0 +1,44 @@
+"""Training configs that ship, by name. Any field can be overridden.
+
+The two large ones read a corpus of your own: `--config.data.text_path=…`.
+"""
+
+from data import DataConfig
+from model import ModelConfig
+from train import Config, MeshConfig, TrainConfig
+
+CONFIGS: dict[str, Config] = {
+  # Minutes on a laptop, with the prose that ships with Python, byte by byte.
+  'lm-small': Config(
+    ModelConfig(n_layers=4, d_model=64, n_heads=4),
+    DataConfig(source='text', length=128, batch_size=32),
+    TrainConfig(steps=2000, learning_rate=3e-3, evaluate_every=500),
+    MeshConfig(replica=1, data=-1)),
+  # GPT-2 small (Radford et al., 2019) with the rates of nanoGPT (Karpathy,
+  # 2022): half a million tokens a step, ten billion in all. The vocabulary is
+  # padded from 50257 to a multiple of 128, so that it can be cut.
+  'lm-125m': Config(
+    ModelConfig(
+      n_layers=12, d_model=768, n_heads=12, position='learned',
+      unembedding='tied', parameterisation='standard', vocab_size=50304,
+      dtype='bfloat16'),
+    DataConfig(source='text', length=1024, batch_size=512, tokenizer='bpe',
+               vocab_size=50257, held_out=0.01),
+    TrainConfig(steps=19_073, learning_rate=6e-4, weight_decay=0.1,
+                warmup_fraction=0.037, evaluate_every=1000,
+                checkpoint_every=1000),
+    MeshConfig(replica=1, data=-1)),
+  # The shape and the rates of TinyLlama (Zhang et al., 2024), 1.1 billion
+  # parameters, for 20 tokens a parameter (Hoffmann et al., 2022).
+  'lm-1b': Config(
+    ModelConfig(
+      n_layers=22, d_model=2048, n_heads=32, n_kv_heads=4, norm='rms',
+      feed_forward='gated', activation='silu', ff_multiple=2.75,
+      parameterisation='standard', vocab_size=32_000, dtype='bfloat16'),
+    DataConfig(source='text', length=2048, batch_size=1024, tokenizer='bpe',
+               vocab_size=32_000, held_out=0.005),
+    TrainConfig(steps=10_500, learning_rate=4e-4, weight_decay=0.1,
+                warmup_fraction=0.02, evaluate_every=500,
+                checkpoint_every=500),
+    MeshConfig(replica=1, fsdp=-1)),
+}
