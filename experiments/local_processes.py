@@ -96,6 +96,8 @@ def _ending(child: subprocess.Popen[str]) -> str:
 def _relay(process: int, stream: IO[str] | None) -> None:
   """Passes a child's lines on; those of process 0 as they are."""
   for line in stream or ():
+    if line.startswith('[Gloo] Rank'):
+      continue  # a library's greeting, once for every pair
     sys.stdout.write(line if process == 0 else f'[{process}] {line}')
     sys.stdout.flush()
 

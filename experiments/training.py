@@ -231,7 +231,6 @@ def _train_together(options: Options, cluster: distributed.Cluster) -> int:
     process = max(cluster.process, 0) if peers else '?'
     print(f'fathom: process {process} ends: {gone or reason}', file=sys.stderr,
           flush=True)
-    log.exception('process %s ends: %s', process, gone)
     # An orderly exit would wait for processes that are no more.
     os._exit(_code(error))
 
@@ -262,9 +261,9 @@ def _train(options: Options, peers: Peers | None) -> int:
       if process == 0 and result:
         print('Done already.\n' + _summary(options.folder, result))
       return 0
-    if process == 0:
-      _describe(options)
     try:
+      if process == 0:
+        _describe(options)
       result = _fit(options, peers)
     except Preempted as stopped:
       _say(process, f'Told to stop: saved step {stopped.step}; the same '
@@ -274,6 +273,9 @@ def _train(options: Options, peers: Peers | None) -> int:
       print(f'fathom: {diverged}', file=sys.stderr)
       log.error('%s', diverged)
       return DIVERGED
+    except BaseException:
+      log.exception('process %s ends', process)
+      raise
     if process == 0:
       write_json(options.folder / 'result.json', result)
     _say(process, _summary(options.folder, result))
@@ -412,10 +414,17 @@ def _logging(folder: Path, process: int) -> Iterator[None]:
   for logger in listeners:
     logger.addHandler(handler)
   faulthandler.enable(file)
+  # What a person needs of a library's errors is told in one line.
+  absl_logging.get_absl_handler().addFilter(_is_own)
   try:
     yield
   finally:
     faulthandler.disable()
+    absl_logging.get_absl_handler().removeFilter(_is_own)
     for logger in listeners:
       logger.removeHandler(handler)
     file.close()
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+  return 'orbax' not in record.pathname

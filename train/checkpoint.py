@@ -170,12 +170,17 @@ class Checkpoints:
     if kind and not issubclass(kind, Stopped) and jax.process_count() > 1:
       return  # the others may be gone, and a save waits for all of them
     with contextlib.ExitStack() as stack:
-      stack.callback(self._writer.close)
-      stack.callback(self._pool.shutdown)
+      stack.callback(self._close)
       if kind:
         # The first error is the one to tell.
         stack.enter_context(contextlib.suppress(CheckpointError))
       self.wait()
+
+  def _close(self) -> None:
+    self._pool.shutdown()
+    # Everything was waited for; what is left is the echo of a failed save.
+    with contextlib.suppress(Exception):
+      self._writer.close()
 
 
 def _steps(folder: Path) -> list[int]:

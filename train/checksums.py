@@ -6,10 +6,10 @@ is on disk, and is read only while its seal holds.
 """
 
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 SEAL = 'checksums.json'
 
@@ -58,7 +58,7 @@ def _files(folder: Path) -> list[Path]:
                 if p.is_file() and not p.name.startswith(SEAL))
 
 
-def _digest(file: BinaryIO) -> str:
+def _digest(file: io.BufferedReader) -> str:
   return hashlib.file_digest(file, 'sha256').hexdigest()
 
 

@@ -133,7 +133,7 @@ class Stream:
       return block
 
     row = (self._source.length,)
-    shapes = Batch(row, row, row, ())
+    shapes: list[tuple[int, ...]] = [row, row, row, ()]
     fields = [jax.make_array_from_callback(
       (len(seeds), depth, self._size, *shape), sharding, part(f))
       for f, shape in enumerate(shapes)]
@@ -142,7 +142,7 @@ class Stream:
       np.full(len(seeds), first, np.int32), replica)}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Stacked:
   """A streaming source as the compiled step sees it.
 
