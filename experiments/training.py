@@ -15,8 +15,6 @@ however many processes there are now.
 
 import contextlib
 import dataclasses
-import faulthandler
-import logging
 import os
 import sys
 import time
@@ -27,82 +25,47 @@ from typing import Any
 import filelock
 import jax
 import psutil
-from absl import flags
-from absl import logging as absl_logging
 
 import train
+from data.config import InputError
 from experiments import (
   device,
   identity,
-  launcher,
   local_processes,
   manifest,
-  overrides,
-  plan,
+  run_log,
+  training_options,
 )
-from experiments.configs import CONFIGS
 from experiments.overrides import UsageError
 from experiments.progress import RunDisplay
+from experiments.run_log import log
 from experiments.store import read_json, write_json
 from experiments.sweep import Cell
+from experiments.training_options import Options
 from model import count
+from model.config import ConfigError
 from train import devices, distributed, loop, program
 from train.config import Config
 from train.goodput import Goodput
 from train.metrics import MetricsLog
 from train.peers import Peers
 from train.preemption import Preemption
-from train.profile import Profile
-from train.stop import Diverged, Preempted
+from train.stop import CheckpointError, Diverged, Preempted
 
 DIVERGED = 4
 PREEMPTED = 75
-# Where a config names no interval: the work that a crash can cost.
-CHECKPOINTS = 20
-
-USAGE = f'''\
-usage: fathom train CONFIG [--flag=value ...] [--config.path=value ...]
-
-configs: {', '.join(CONFIGS)}
-
-  --runs=FOLDER        of all results (runs)
-  --name=NAME          folder of this run; by default the config and a hash
-  --profile=10:15      trace steps 10 to 14 into the run's folder
-  --cpu-devices=N      on a CPU: N virtual devices in each process
-
-several processes, all with the same command and a folder they share:
-  --coordinator=HOST:PORT --processes=N --process=I   by hand
-  --distributed        as Slurm, a TPU pod, Kubernetes or Open MPI says (under
-                       srun, and on pods that say so, this is the default)
-  --local-processes=N  start N here, to try it
-  --timeout=SECONDS    until a missing or dead process ends the others \
-({distributed.TIMEOUT_SECONDS})
-'''
-
-log = logging.getLogger('fathom')
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """The command line of `fathom train`."""
-
-  name: str  # of the config
-  config: Config
-  folder: Path
-  cluster: distributed.Cluster | None
-  flags: flags.FlagValues
 
 
 def main(arguments: Sequence[str]) -> int:
   """Runs the command and returns its exit code."""
   if set(arguments) & {'-h', '--help'}:
-    print(USAGE, end='')
+    print(training_options.USAGE, end='')
     return 0
-  options = _parse(arguments)
-  wanted = _environment(options)
-  if options.flags['local-processes'].value:
+  options = training_options.parse(arguments)
+  wanted = training_options.environment(options)
+  if options.local_processes:
     return local_processes.launch(
-      ['train', *arguments], options.flags['local-processes'].value,
+      ['train', *arguments], options.local_processes,
       {**os.environ, **wanted})
   if not wanted.items() <= os.environ.items():
     # The allocator and XLA read these when a process starts.
@@ -110,101 +73,22 @@ def main(arguments: Sequence[str]) -> int:
     os.execve(sys.executable,
               [sys.executable, '-m', 'experiments', 'train', *arguments],
               {**os.environ, **wanted})
-  if options.flags.parent is not None:
-    device.end_with(options.flags.parent)
+  if options.parent is not None:
+    device.end_with(options.parent)
   device.claim(options.config.mesh.platform)
-  if options.cluster is None:
+  if options.cluster:
+    return _train_together(options, options.cluster)
+  try:
     return _train(options, None)
-  return _train_together(options, options.cluster)
-
-
-def _parse(arguments: Sequence[str]) -> Options:
-  values = flags.FlagValues()
-  for name, default in (('runs', 'runs'), ('name', ''), ('profile', ''),
-                        ('coordinator', '')):
-    flags.DEFINE_string(name, default, USAGE, flag_values=values)
-  for name in ('processes', 'process', 'local-processes', 'cpu-devices',
-               'parent'):
-    flags.DEFINE_integer(name, None, USAGE, lower_bound=0, flag_values=values)
-  flags.DEFINE_integer('timeout', distributed.TIMEOUT_SECONDS, USAGE,
-                       lower_bound=5, flag_values=values)
-  flags.DEFINE_boolean('distributed', False, USAGE, flag_values=values)
-  texts, rest = overrides.split(arguments)
-  names = values(['fathom', *rest])[1:]
-  if len(names) != 1:
-    raise UsageError(f'name one config: {", ".join(CONFIGS)}')
-  plan.choose('config', names[0], list(CONFIGS))
-  config = resolve(CONFIGS[names[0]], texts)
-  _profiled(values.profile)
-  folder = Path(values.runs) / 'train' / (
-    values.name or f'{names[0]}-{identity.run_id(config)}')
-  held = read_json(folder / 'config.json')
-  if held and held['run'] != identity.run_id(config):
-    raise UsageError(f'--name={values.name}: {folder} holds another run '
-                     f'({_difference(held["config"], config)}); use another '
-                     'name')
-  cluster = distributed.detect(
-    values.coordinator, values.processes, values.process, values.timeout,
-    values.distributed)
-  return Options(names[0], config, folder, cluster, values)
-
-
-def resolve(base: Config, texts: dict[str, str]) -> Config:
-  """A named config with what was typed, complete and valid.
-
-  A single run has no use for a replica axis: unless the mesh says otherwise
-  its batch is split over all devices.
-  """
-  config = overrides.replace(base, overrides.parse(base, texts))
-  mesh, schedule = config.mesh, config.train
-  if mesh.replica == -1:
-    plain = mesh.data == mesh.fsdp == mesh.tensor == 1
-    mesh = dataclasses.replace(mesh, replica=1, data=-1 if plain else mesh.data)
-  if mesh.replica != 1:
-    raise UsageError(f'--config.mesh.replica={mesh.replica}: one run is one '
-                     'replica; use --config.mesh.data or --config.mesh.fsdp')
-  if not schedule.checkpoint_every:
-    schedule = dataclasses.replace(
-      schedule, checkpoint_every=max(1, schedule.steps // CHECKPOINTS))
-  config = program.complete(
-    dataclasses.replace(config, mesh=mesh, train=schedule))
-  config.validate()
-  return config
-
-
-def _difference(held: dict[str, Any], config: Config) -> str:
-  """The first field in which a stored config differs."""
-  for path, _, value in overrides.leaves(config):
-    part, field = path.split('.')
-    before = held.get(part, {}).get(field)
-    if before != (list(value) if isinstance(value, tuple) else value):
-      return f'{path} is {before} there and {value} here'
-  return 'its data differ'
-
-
-def _profiled(text: str) -> tuple[int, int] | None:
-  """'10:15' → (10, 15)."""
-  if not text:
-    return None
-  first, _, last = text.partition(':')
-  if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
-    raise UsageError(f'--profile={text}: write FIRST:LAST, for instance 10:15')
-  return int(first), int(last)
-
-
-def _environment(options: Options) -> dict[str, str]:
-  """What has to be in the environment before Python starts."""
-  virtual = options.flags['cpu-devices'].value or 0
-  on_cpu = options.config.mesh.platform == 'cpu' or (
-    options.config.mesh.platform == 'auto'
-    and not launcher.accelerator_installed())
-  wanted = dict(launcher.ALLOCATOR) if on_cpu or virtual else {}
-  if virtual:
-    wanted |= {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': str(virtual)}
-  if virtual > 1:
-    # With fewer threads than this XLA's rendezvous can dead-lock.
-    wanted['NPROC'] = str(2 * virtual)
-  return wanted
+  except CheckpointError as error:
+    print(f'fathom: {error}', file=sys.stderr)
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    print('fathom: out of device memory; lower --config.data.batch_size or '
+          'spread the run over more devices with --config.mesh.fsdp',
+          file=sys.stderr)
+  return 1
 
 
 def _train_together(options: Options, cluster: distributed.Cluster) -> int:
@@ -238,7 +122,7 @@ def _train_together(options: Options, cluster: distributed.Cluster) -> int:
 def _code(error: BaseException) -> int:
   if isinstance(error, device.DeviceError):
     return 3
-  return 2 if isinstance(error, (ValueError, UsageError)) else 1
+  return 2 if isinstance(error, (ConfigError, InputError, UsageError)) else 1
 
 
 def _peers(options: Options, cluster: distributed.Cluster) -> Peers:
@@ -253,7 +137,7 @@ def _train(options: Options, peers: Peers | None) -> int:
   device.check(options.config.mesh.platform)
   process = jax.process_index()
   with contextlib.ExitStack() as stack:
-    stack.enter_context(_logging(options.folder / 'logs', process))
+    stack.enter_context(run_log.to_file(options.folder / 'logs', process))
     if process == 0:
       stack.enter_context(_lease(options.folder))
     result = read_json(options.folder / 'result.json')
@@ -290,7 +174,7 @@ def _fit(options: Options, peers: Peers | None) -> dict[str, Any]:
   goodput = Goodput(folder / 'goodput.json' if first else None)
   goodput.seconds['start'] = time.time() - psutil.Process().create_time()
   preemption = Preemption()
-  profile = _profile(options) if first else None
+  profile = options.profile()
   length = program.source_of(program.shape(config).data).length
   mesh = _whole_mesh(config)
   with goodput.part('start'):
@@ -310,11 +194,14 @@ def _fit(options: Options, peers: Peers | None) -> dict[str, Any]:
   with preemption.listening(), display, contextlib.ExitStack() as stack:
     if profile:
       stack.callback(profile.close)
+    stack.callback(_keep, goodput)
     fitted = loop.fit([config], folder, progress, loop.Alone(
       goodput, preemption.told, saved, display.line, profile))
     with goodput.part('evaluate'):
       scores = train.evaluate([config], fitted, 'validation')
-  goodput.write(at_once=True)
+    if first and profile and not profile.taken:
+      display.say(f'--profile: steps {options.trace} were not taken just now, '
+                  'so there is no trace')
   if first:
     with MetricsLog(folder / 'metrics.jsonl', config.train.steps) as metrics:
       metrics.write({'step': config.train.steps, 'split': 'validation',
@@ -328,6 +215,11 @@ def _fit(options: Options, peers: Peers | None) -> dict[str, Any]:
     'goodput': goodput.share(), 'seconds': goodput.total(),
     'restarts': goodput.restarts, 'code': manifest.code(),
     'config': identity.as_dict(config)}
+
+
+def _keep(goodput: Goodput) -> None:
+  with contextlib.suppress(OSError):  # a full disk has been told of already
+    goodput.write(at_once=True)
 
 
 def _whole_mesh(config: Config) -> jax.sharding.Mesh:
@@ -349,11 +241,6 @@ def _peak(config: Config, mesh: jax.sharding.Mesh) -> float:
   # A process's virtual devices share its cores.
   return (devices.measured_flops(dtype=config.model.dtype)
           * jax.process_count())
-
-
-def _profile(options: Options) -> Profile | None:
-  steps = _profiled(options.flags.profile)
-  return Profile(*steps, options.folder / 'profile') if steps else None
 
 
 def _describe(options: Options) -> None:
@@ -395,36 +282,7 @@ def _lease(folder: Path) -> Iterator[None]:
     lock.acquire(timeout=0)
   except filelock.Timeout:
     raise OSError(f'{folder}: another process is training this run') from None
-  with lock:
-    yield
-  lock.release()
-
-
-@contextlib.contextmanager
-def _logging(folder: Path, process: int) -> Iterator[None]:
-  """Keeps what this process says, and where it crashed, in a file."""
-  folder.mkdir(parents=True, exist_ok=True)
-  file = (folder / f'process-{process}.log').open('a')
-  handler = logging.StreamHandler(file)
-  handler.setFormatter(logging.Formatter(
-    '%(asctime)s %(levelname)s %(message)s'))
-  log.setLevel(logging.INFO)
-  log.propagate = False
-  listeners = (log, absl_logging.get_absl_logger())
-  for logger in listeners:
-    logger.addHandler(handler)
-  faulthandler.enable(file)
-  # What a person needs of a library's errors is told in one line.
-  absl_logging.get_absl_handler().addFilter(_is_own)
   try:
     yield
   finally:
-    faulthandler.disable()
-    absl_logging.get_absl_handler().removeFilter(_is_own)
-    for logger in listeners:
-      logger.removeHandler(handler)
-    file.close()
-
-
-def _is_own(record: logging.LogRecord) -> bool:
-  return 'orbax' not in record.pathname
+    lock.release()

@@ -17,14 +17,10 @@ from absl import logging
 
 from train import checksums, distributed
 from train.step import State
-from train.stop import Stopped
+from train.stop import CheckpointError, Stopped
 
 NONE = -1  # there is no checkpoint
 ALL_DAMAGED = -2
-
-
-class CheckpointError(RuntimeError):
-  """A checkpoint cannot be written, or none can be read."""
 
 
 class Checkpoints:
@@ -100,14 +96,11 @@ class Checkpoints:
       if not self._keep_every or step % self._keep_every:
         _remove(self.folder / str(step))
 
-  def restore(self, like: Any) -> State | None:
-    """The newest whole state, or None when there are no checkpoints.
-
-    Args:
-      like: a tree of `jax.ShapeDtypeStruct`s with shardings, for any mesh.
+  def find(self) -> int | None:
+    """The newest step that is whole; None when there are no checkpoints.
 
     Raises:
-      CheckpointError: there are checkpoints and none can be read.
+      CheckpointError: there are checkpoints and all are damaged.
     """
     # One process looks, so that all of them restore the same step.
     found = self._newest_whole() if jax.process_index() == 0 else NONE
@@ -116,15 +109,25 @@ class Checkpoints:
       raise CheckpointError(
         f'{self.folder}: every checkpoint is damaged; remove the folder to '
         'start this run again')
-    if step == NONE:
-      return None
+    return None if step == NONE else step
+
+  def restore(self, step: int, like: Any) -> State:
+    """The state at a step that was found.
+
+    Args:
+      step: which.
+      like: a tree of `jax.ShapeDtypeStruct`s with shardings, for any mesh.
+
+    Raises:
+      CheckpointError: it is of another shape.
+    """
     try:
       restored = self._writer.restore(self.folder / str(step), like)
     except Exception as error:
       raise CheckpointError(
         f'{self.folder / str(step)} is whole but does not fit this run '
         f'({_reason(error)}); use the code and config that wrote it, or '
-        'another --name') from error
+        'another folder') from error
     self.newest = step
     # Whoever loads decides the placement; donated buffers must be JAX's own.
     return jax.tree.map(lambda x, as_in: jax.device_put(x, as_in.sharding),

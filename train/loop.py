@@ -128,7 +128,10 @@ def fit(configs: Sequence[Config], folder: Path,
           folder / 'checkpoints', config.train.keep_checkpoints,
           config.train.keep_every,
           alone.on_saved if alone else lambda _: None))
-        state = checkpoints.restore(_abstract(state)) or state
+        if (found := checkpoints.find()) is not None:
+          like = _abstract(state)
+          del state  # there may be no room for two
+          state = checkpoints.restore(found, like)
       first = int(state['step'])
       log: MetricsLog | NoLog = NoLog()
       if jax.process_index() == 0:

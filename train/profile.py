@@ -3,18 +3,22 @@
 from pathlib import Path
 
 import jax
-from absl import logging
 
 
 class Profile:
   """Traces the steps [first, last) of a run.
 
+  Every process has to have one, since all of them end their chunks together;
+  only the first writes.
+
   Attributes:
     stops: where chunks have to end, so that the trace holds just these steps.
+    taken: whether there is a trace.
   """
 
   def __init__(self, first: int, last: int, folder: Path):
     self.stops = (first, last)
+    self.taken = False
     self._folder = folder
     self._running = False
 
@@ -23,7 +27,7 @@ class Profile:
     first, last = self.stops
     if self._running and step >= last:
       self.close()
-    elif step == first:
+    elif step == first and jax.process_index() == 0:
       jax.profiler.start_trace(self._folder)
       self._running = True
 
@@ -32,4 +36,4 @@ class Profile:
     if self._running:
       self._running = False
       jax.profiler.stop_trace()
-      logging.info('Trace written to %s', self._folder)
+      self.taken = True

@@ -3,6 +3,10 @@
 import numpy as np
 
 
+class CheckpointError(RuntimeError):
+  """A checkpoint cannot be written, or none can be read."""
+
+
 class Stopped(Exception):
   """All processes of a run stop here."""
 

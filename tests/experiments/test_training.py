@@ -6,7 +6,7 @@ import time
 import pytest
 from training_process import Train, goodput, lines
 
-from experiments import command_line, training
+from experiments import command_line, identity, store, training_options
 from experiments.configs import CONFIGS
 from experiments.overrides import UsageError
 
@@ -34,22 +34,22 @@ def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):
 
 
 def test_a_single_run_is_split_over_all_devices_and_has_checkpoints():
-  config = training.resolve(CONFIGS['lm-small'], {'mesh.replica': '-1',
+  config = training_options.resolve(CONFIGS['lm-small'], {'mesh.replica': '-1',
                                                   'mesh.data': '1'})
   assert (config.mesh.replica, config.mesh.data) == (1, -1)
   assert 0 < config.train.checkpoint_every <= config.train.steps
 
 
 def test_a_name_that_belongs_to_another_run_is_refused(tmp_path):
-  config = training.resolve(CONFIGS['lm-small'], {})
+  config = training_options.resolve(CONFIGS['lm-small'], {})
   other = dataclasses.replace(
     config, train=dataclasses.replace(config.train, steps=7))
   folder = tmp_path / 'train' / 'mine'
-  training.write_json(folder / 'config.json', {
-    'run': training.identity.run_id(other),
-    'config': training.identity.as_dict(other)})
+  store.write_json(folder / 'config.json', {
+    'run': identity.run_id(other),
+    'config': identity.as_dict(other)})
   with pytest.raises(UsageError, match=r'train\.steps is 7 there'):
-    training._parse(['lm-small', '--name=mine', f'--runs={tmp_path}'])
+    training_options.parse(['lm-small', '--name=mine', f'--runs={tmp_path}'])
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from train import checksums, mesh
-from train.checkpoint import CheckpointError, Checkpoints
+from train.checkpoint import Checkpoints
 from train.config import MeshConfig
+from train.stop import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 ONE = MeshConfig(replica=1)
@@ -38,7 +39,8 @@ def write(folder, *steps, **policy):
 
 def restored(folder, layout=ONE):
   with Checkpoints(folder) as checkpoints:
-    return checkpoints.restore(like(layout))
+    step = checkpoints.find()
+    return None if step is None else checkpoints.restore(step, like(layout))
 
 
 def kept(folder):
@@ -141,7 +143,7 @@ def test_another_shape_is_a_clear_message(tmp_path):
     (1, 8, 9), jnp.float32, sharding=like()['w_up_DF'].sharding)}
   with (Checkpoints(tmp_path) as checkpoints,
         pytest.raises(CheckpointError, match='does not fit this run')):
-    checkpoints.restore(other)
+    checkpoints.restore(4, other)
 
 
 FULL_DISK = '''

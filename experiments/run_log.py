@@ -1,0 +1,41 @@
+"""What a process of a training run says, kept in its folder."""
+
+import contextlib
+import faulthandler
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import logging as absl_logging
+
+log = logging.getLogger('fathom')
+
+
+@contextlib.contextmanager
+def to_file(folder: Path, process: int) -> Iterator[None]:
+  """Keeps what this process says, and where it crashed, in a file."""
+  folder.mkdir(parents=True, exist_ok=True)
+  file = (folder / f'process-{process}.log').open('a')
+  handler = logging.StreamHandler(file)
+  handler.setFormatter(logging.Formatter(
+    '%(asctime)s %(levelname)s %(message)s'))
+  log.setLevel(logging.INFO)
+  log.propagate = False
+  listeners = (log, absl_logging.get_absl_logger())
+  for logger in listeners:
+    logger.addHandler(handler)
+  faulthandler.enable(file)
+  # What a person needs of a library's errors is told in one line.
+  absl_logging.get_absl_handler().addFilter(_is_own)
+  try:
+    yield
+  finally:
+    faulthandler.disable()
+    absl_logging.get_absl_handler().removeFilter(_is_own)
+    for logger in listeners:
+      logger.removeHandler(handler)
+    file.close()
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+  return 'orbax' not in record.pathname
