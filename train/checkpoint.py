@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import humanize
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
@@ -84,9 +85,10 @@ class Checkpoints:
                   if checksums.sealed(self.folder / str(s)))
     rest = (f'the checkpoints of steps {kept} are intact' if kept
             else 'there is no older checkpoint')
+    free = humanize.naturalsize(shutil.disk_usage(self.folder).free)
     return CheckpointError(
-      f'{self.folder / str(step)} could not be saved ({_reason(error)}); '
-      f'{rest}. Free space or mend the disk, then run the same command again')
+      f'{self.folder / str(step)} could not be saved ({_reason(error)}; {free} '
+      f'are free there); {rest}. Free space or mend the disk, then run the same command again')
 
   def _prune(self) -> None:
     """Removes what the policy does not keep; only after a newer one is safe."""
@@ -121,6 +123,7 @@ class Checkpoints:
     Raises:
       CheckpointError: it is of another shape.
     """
+    self._check_shapes(step, like)
     try:
       restored = self._writer.restore(self.folder / str(step), like)
     except Exception as error:
@@ -132,6 +135,20 @@ class Checkpoints:
     # Whoever loads decides the placement; donated buffers must be JAX's own.
     return jax.tree.map(lambda x, as_in: jax.device_put(x, as_in.sharding),
                         restored, like)
+
+  def _check_shapes(self, step: int, like: Any) -> None:
+    """Says which array differs, where Orbax's error would be long."""
+    path = self.folder / str(step)
+    stored = {leaf.name: tuple(leaf.shape) for leaf in jax.tree.leaves(
+      self._writer.metadata(path).item_metadata.tree)
+      if hasattr(leaf, 'shape')}
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(like):
+      name = jax.tree_util.keystr(keys, simple=True, separator='.')
+      if stored.get(name, leaf.shape) != leaf.shape:
+        raise CheckpointError(
+          f'{path} is whole but does not fit this run: {name} is '
+          f'{stored[name]} there and {leaf.shape} here; use the code and '
+          'config that wrote it, or another folder')
 
   def _newest_whole(self) -> int:
     """The step to restore, or why there is none; clears away what is broken."""
@@ -200,7 +217,4 @@ def _remove(path: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-  """The line of an error that says most."""
-  lines = str(error).strip().splitlines() or [type(error).__name__]
-  telling = [line for line in lines if 'space' in line or 'too large' in line]
-  return (telling or lines)[0].strip()[:300]
+  return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

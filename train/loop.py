@@ -223,7 +223,13 @@ class _Run:
                  'data_wait': round(chunk.data_wait, 4)})
     if divergence:
       divergence.check(chunk.start, values['loss'], values['grad_norm'],
-                       self.checkpoints and self.checkpoints.newest)
+                       self._last_saved)
+
+  def _last_saved(self) -> int | None:
+    if not self.checkpoints:
+      return None
+    self.checkpoints.wait()  # one may be on its way
+    return self.checkpoints.newest
 
   def _evaluate(self, state: State, step: int) -> None:
     with self.clock.part('evaluate'):

@@ -1,5 +1,7 @@
 """Why a run stops before its last step, in every process at the same step."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -49,8 +51,14 @@ class Divergence:
     self._loss: float | None = None  # the last finite one
 
   def check(self, start: int, loss_KR: np.ndarray, grad_norm_KR: np.ndarray,
-            checkpoint: int | None) -> None:
+            checkpoint: Callable[[], int | None]) -> None:
     """Looks at the metrics of the K steps from `start`.
+
+    Args:
+      start: the first of the steps.
+      loss_KR: nats.
+      grad_norm_KR: of the gradient.
+      checkpoint: says which step was saved last.
 
     Raises:
       Diverged: one of them is not finite.
@@ -61,4 +69,4 @@ class Divergence:
       self._loss = float(loss_KR[good - 1].mean())
     if good < len(finite_K):
       raise Diverged(start + good, self._loss,
-                     float(grad_norm_KR[good].mean()), checkpoint)
+                     float(grad_norm_KR[good].mean()), checkpoint())

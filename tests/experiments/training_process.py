@@ -27,10 +27,11 @@ class Train:
     environment = {
       k: v for k, v in os.environ.items()
       if k not in ('NPROC', 'JAX_NUM_CPU_DEVICES')}
-    environment |= {# Tests compile much and compute little.
-                    'XLA_FLAGS': '--xla_backend_optimization_level=0',
-                    'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1',
-                    'XDG_CACHE_HOME': str(runs.parent / 'cache')}
+    environment |= {
+      'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1',
+      # Tests compile much and compute little.
+      'XLA_FLAGS': '--xla_backend_optimization_level=0',
+      'XDG_CACHE_HOME': str(runs.parent / 'cache')}
     self.lines = []
     self._process = subprocess.Popen(
       [sys.executable, '-m', 'experiments', 'train', *TINY, *config,
@@ -83,6 +84,8 @@ class Train:
     if self._process.poll() is None:
       self.signal(signal.SIGKILL)
     self._process.wait(timeout=30)
+    self._reader.join(timeout=30)
+    self._process.stdout.close()
 
 
 def lines(runs):

@@ -134,15 +134,12 @@ def test_restores_onto_any_mesh(tmp_path, after):
     np.testing.assert_array_equal(found['w_up_DF'], state(7)['w_up_DF'])
 
 
-# Orbax leaves coroutines behind that it never awaits.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-@pytest.mark.filterwarnings('ignore::RuntimeWarning')
 def test_another_shape_is_a_clear_message(tmp_path):
   write(tmp_path, 4)
   other = like() | {'w_up_DF': jax.ShapeDtypeStruct(
     (1, 8, 9), jnp.float32, sharding=like()['w_up_DF'].sharding)}
   with (Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(CheckpointError, match='does not fit this run')):
+        pytest.raises(CheckpointError, match=r'w_up_DF is \(1, 8, 8\) there and \(1, 8, 9\)')):
     checkpoints.restore(4, other)
 
 
@@ -170,5 +167,5 @@ def test_a_save_that_fails_leaves_the_older_ones(tmp_path):
     [sys.executable, '-c', FULL_DISK, str(tmp_path)], cwd=ROOT,
     capture_output=True, text=True, timeout=300)
   assert 'the checkpoints of steps [4] are intact' in done.stdout, done.stderr
-  assert 'File too large' in done.stdout
+  assert 'are free there' in done.stdout
   assert 'restored 4' in done.stdout

@@ -3,7 +3,7 @@ import signal
 
 import numpy as np
 import pytest
-from test_loop import configs
+from test_loop import assert_same, configs
 
 import train
 from train import loop
@@ -18,9 +18,9 @@ def column(*values):
 
 def test_divergence_tells_the_step_and_what_was_last():
   divergence = Divergence()
-  divergence.check(0, column(5, 4), column(1, 1), None)
+  divergence.check(0, column(5, 4), column(1, 1), lambda: None)
   with pytest.raises(Diverged) as stopped:
-    divergence.check(2, column(3, 2, 9), column(1, np.inf, np.nan), 2)
+    divergence.check(2, column(3, 2, 9), column(1, np.inf, np.nan), lambda: 2)
   error = stopped.value
   assert (error.step, error.loss, error.checkpoint) == (3, 3.0, 2)
   assert error.grad_norm == np.inf
@@ -30,9 +30,9 @@ def test_divergence_tells_the_step_and_what_was_last():
 
 def test_the_last_finite_loss_may_lie_in_the_chunk_before():
   divergence = Divergence()
-  divergence.check(0, column(5, 4), column(1, 1), None)
+  divergence.check(0, column(5, 4), column(1, 1), lambda: None)
   with pytest.raises(Diverged) as stopped:
-    divergence.check(2, column(np.nan), column(1), None)
+    divergence.check(2, column(np.nan), column(1), lambda: None)
   assert (stopped.value.step, stopped.value.loss) == (2, 4.0)
 
 
@@ -61,8 +61,7 @@ def test_told_to_stop_it_saves_the_step_it_is_at(tmp_path):
   assert saved == [stopped.value.step]
   whole = train.fit(configs(), tmp_path / 'whole')
   rest = train.fit(members, tmp_path, alone=alone())
-  np.testing.assert_array_equal(
-    whole.params['stack']['w_up_DF'], rest.params['stack']['w_up_DF'])
+  assert_same(whole.params, rest.params)
 
 
 def test_signals_are_heard_and_given_back():
