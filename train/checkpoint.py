@@ -88,7 +88,8 @@ class Checkpoints:
     free = humanize.naturalsize(shutil.disk_usage(self.folder).free)
     return CheckpointError(
       f'{self.folder / str(step)} could not be saved ({_reason(error)}; {free} '
-      f'are free there); {rest}. Free space or mend the disk, then run the same command again')
+      f'are free there); {rest}. Free space or mend the disk, then run the '
+      'same command again')
 
   def _prune(self) -> None:
     """Removes what the policy does not keep; only after a newer one is safe."""

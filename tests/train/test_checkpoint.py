@@ -138,8 +138,9 @@ def test_another_shape_is_a_clear_message(tmp_path):
   write(tmp_path, 4)
   other = like() | {'w_up_DF': jax.ShapeDtypeStruct(
     (1, 8, 9), jnp.float32, sharding=like()['w_up_DF'].sharding)}
+  says = r'w_up_DF is \(1, 8, 8\) there and \(1, 8, 9\) here'
   with (Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(CheckpointError, match=r'w_up_DF is \(1, 8, 8\) there and \(1, 8, 9\)')):
+        pytest.raises(CheckpointError, match=says)):
     checkpoints.restore(4, other)
 
 
