@@ -11,12 +11,19 @@ from absl import logging as absl_logging
 log = logging.getLogger('fathom')
 
 
+class _File(logging.StreamHandler):
+  """Goes on without the log where the disk is full; what fails says so."""
+
+  def handleError(self, record: logging.LogRecord) -> None:
+    """Keeps the traceback of a line that was not written to itself."""
+
+
 @contextlib.contextmanager
 def to_file(folder: Path, process: int) -> Iterator[None]:
   """Keeps what this process says, and where it crashed, in a file."""
   folder.mkdir(parents=True, exist_ok=True)
   file = (folder / f'process-{process}.log').open('a')
-  handler = logging.StreamHandler(file)
+  handler = _File(file)
   handler.setFormatter(logging.Formatter(
     '%(asctime)s %(levelname)s %(message)s'))
   log.setLevel(logging.INFO)
@@ -34,7 +41,8 @@ def to_file(folder: Path, process: int) -> Iterator[None]:
     absl_logging.get_absl_handler().removeFilter(_is_own)
     for logger in listeners:
       logger.removeHandler(handler)
-    file.close()
+    with contextlib.suppress(OSError):
+      file.close()
 
 
 def _is_own(record: logging.LogRecord) -> bool:

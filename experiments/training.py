@@ -82,6 +82,9 @@ def main(arguments: Sequence[str]) -> int:
     return _train(options, None)
   except CheckpointError as error:
     print(f'fathom: {error}', file=sys.stderr)
+    sys.stdout.flush()
+    # Threads of a save that failed can wait for one another at the exit.
+    os._exit(1)
   except jax.errors.JaxRuntimeError as error:
     if 'RESOURCE_EXHAUSTED' not in str(error):
       raise
