@@ -1,20 +1,20 @@
 """The `fathom` command. Every command is also `python -m experiments …`.
 
-Exit codes: 0 done, 2 bad config or usage, 3 wrong or missing device, 1 the
-rest. (A run that diverges is an outcome, told in the report.)
+Exit codes: 0 done, 2 bad config or usage, 3 wrong or missing device, 4
+diverged, 75 told to stop and saved, 1 the rest. (A run of a sweep that diverges
+is an outcome, told in the report.)
 """
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import flags, logging
 
 from data.config import InputError
-from experiments import launcher, overrides, plan
+from experiments import device, launcher, overrides, plan
+from experiments.device import DeviceError
 from experiments.identity import run_id
 from experiments.overrides import UsageError
 from experiments.plan import Plan
@@ -31,6 +31,7 @@ usage: fathom COMMAND [EXPERIMENT] [--flag=value ...] [--config.path=value ...]
   report   write the report from what is finished
   config   print the resolved config and where each value came from
   bench    measure speed on this machine
+  train    train one run of a named config, with checkpoints (see its --help)
   data     prepare a corpus of any size, or verify one (fathom data --help)
   aot      what a training config needs on TPUs or GPUs that are not here
   doctor   look for what keeps JAX from working well on this machine
@@ -42,6 +43,7 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
   fathom run depth
   fathom run depth --strata=text --config.data.text_path=book.txt
   fathom plan depth --preset=accelerator
+  fathom train lm-small --config.data.text_path=book.txt
   fathom data prepare pile/*.jsonl.zst --out=pile
   fathom aot lm-125m --topology=v5e-16
 '''
@@ -55,10 +57,6 @@ COMPILER_FLAGS = {
            '--xla_cpu_use_fusion_emitters=false',
   'cpu': '--xla_backend_optimization_level=1',
 }
-
-
-class DeviceError(Exception):
-  """The platform that was asked for, or its compiler, is not there."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -126,7 +124,7 @@ def _run(arguments: Sequence[str]) -> int:
     _write_manifest(made)
     count = launcher.worker_count(values.workers, len(made.groups()))
     if count == 0:
-      _check_platform(made)
+      device.check(made.cells[0].config.mesh.platform)
     code = launcher.launch(made, count, arguments)
   for failure in launcher.failures(made):
     print(f'fathom: {failure}', file=sys.stderr)
@@ -143,10 +141,10 @@ def _work(arguments: Sequence[str]) -> int:
     os.sched_setaffinity(0, {values.core})
   _claim_platform(made)
   if values.parent is not None:
-    _end_with(values.parent)
+    device.end_with(values.parent)
   from experiments import worker
   worker.use_compilation_cache()
-  _check_platform(made)
+  device.check(made.cells[0].config.mesh.platform)
   report = (worker.file_progress(Path(values.progress)) if values.progress
             else lambda _: None)
   groups = made.groups()
@@ -215,6 +213,11 @@ def _doctor(arguments: Sequence[str]) -> int:
   return doctor.main(arguments)
 
 
+def _train(arguments: Sequence[str]) -> int:
+  from experiments import training
+  return training.main(arguments)
+
+
 def _list(arguments: Sequence[str]) -> int:
   for name in plan.experiments():
     print(f'{name}: {plan.load(name).TITLE}')
@@ -224,7 +227,8 @@ def _list(arguments: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
   'run': _run, 'plan': _plan, 'status': _status, 'results': _results,
   'report': _report, 'config': _config, 'bench': _bench, 'data': _data,
-  'aot': _aot, 'doctor': _doctor, 'list': _list, 'work': _work,
+  'train': _train, 'aot': _aot, 'doctor': _doctor, 'list': _list,
+  'work': _work,
 }
 
 
@@ -248,32 +252,4 @@ def _claim_platform(made: Plan) -> None:
   """Tells JAX what it must know before it looks for devices."""
   compiler = COMPILER_FLAGS.get(made.preset, '')
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {compiler}'
-  platform = made.cells[0].config.mesh.platform
-  if platform != 'auto':
-    import jax
-    jax.config.update('jax_platforms', {'gpu': 'cuda'}.get(platform, platform))
-
-
-def _check_platform(made: Plan) -> None:
-  """Raises DeviceError where the platform that was asked for is not there."""
-  import jax
-  platform = made.cells[0].config.mesh.platform
-  try:
-    found = jax.default_backend()
-  except RuntimeError:
-    found = 'none of that kind'
-  if platform not in ('auto', found):
-    raise DeviceError(f'--config.mesh.platform={platform}: JAX found {found}; '
-                      'install the extra for it (make EXTRAS=cuda13) or use '
-                      'another platform')
-
-
-def _end_with(parent: int) -> None:
-  """Ends this worker when the launcher is gone, even by SIGKILL."""
-
-  def watch() -> None:
-    while os.getppid() == parent:
-      time.sleep(0.5)
-    os._exit(1)
-
-  threading.Thread(target=watch, daemon=True).start()
+  device.claim(made.cells[0].config.mesh.platform)

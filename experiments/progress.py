@@ -1,11 +1,13 @@
-"""What a person sees of a sweep that runs: a bar, or a plain line."""
+"""What a person sees of a sweep or run that goes on: a bar, or plain lines."""
 
+import logging
 import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import humanize
+import numpy as np
 from rich.console import Console
 from rich.progress import (
   BarColumn,
@@ -20,6 +22,8 @@ from experiments.plan import Plan
 from experiments.queue import Group
 
 LINE_SECONDS = 5.0
+
+log = logging.getLogger('fathom')
 
 
 class Display:
@@ -84,3 +88,84 @@ class Display:
             if fresh > 0.01 else 'time left unknown')
     print(f'{runs}, {share:.0%} of the work, {speed}, {elapsed:.0f} s gone, '
           f'{left}', flush=True)
+
+
+class RunDisplay:
+  """One training run: a live bar on a terminal, elsewhere plain lines."""
+
+  def __init__(self, name: str, steps: int, tokens_per_step: int,
+               seconds_per_token: float, visible: bool = True):
+    """Prepares the display.
+
+    Args:
+      name: of the run.
+      steps: how many it takes.
+      tokens_per_step: of the whole batch.
+      seconds_per_token: at the peak of the devices, for the MFU.
+      visible: whether this process shows anything; all of them keep logs.
+    """
+    self._name = name
+    self._steps = steps
+    self._tokens_per_step = tokens_per_step
+    self._seconds_per_token = seconds_per_token
+    self._visible = visible
+    self._started = time.monotonic()
+    self._last_line = -LINE_SECONDS
+    self._loss = ''
+    self._bar: Progress | None = None
+
+  def __enter__(self) -> 'RunDisplay':
+    if self._visible and sys.stdout.isatty():
+      self._bar = Progress(
+        TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(),
+        TextColumn('{task.fields[rate]}'), TextColumn('{task.fields[left]}'),
+        console=Console())
+      self._bar.start()
+      self._task = self._bar.add_task(
+        self._name, total=self._steps, rate='compiling', left='')
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    if self._bar:
+      self._bar.stop()
+
+  def mfu(self, rate: float) -> float:
+    """Share of the devices' peak that `rate` tokens a second are."""
+    return rate * self._seconds_per_token
+
+  def line(self, line: dict[str, Any]) -> None:
+    """Takes note of a line of metrics."""
+    log.info('%s', line)
+    loss = np.mean(np.array(line['loss'], float))
+    if line['split'] == 'train':
+      self._loss = f'loss {loss:.4f}, '
+    else:
+      self.say(f'step {line["step"]}: {line["split"]} loss {loss:.4f}')
+
+  def update(self, step: int, rate: float) -> None:
+    """Shows that `step` steps are asked for, at `rate` tokens a second."""
+    if not self._visible:
+      return
+    speed = (f'{self._loss}'
+             f'{humanize.metric(rate, precision=3).replace(" ", "")} tokens/s, '
+             f'MFU {self.mfu(rate):.1%}')
+    seconds = (self._steps - step) * self._tokens_per_step / max(rate, 1e-9)
+    left = (f'{humanize.precisedelta(round(seconds), format="%d")} left'
+            if rate else 'time left unknown')
+    if self._bar:
+      self._bar.update(self._task, completed=step, rate=speed, left=left)
+      return
+    now = time.monotonic()
+    if now - self._last_line < LINE_SECONDS and step < self._steps:
+      return
+    self._last_line = now
+    print(f'step {step}/{self._steps}, {speed}, '
+          f'{now - self._started:.0f} s gone, {left}', flush=True)
+
+  def say(self, text: str) -> None:
+    """Prints a line above the bar."""
+    log.info('%s', text)
+    if self._bar:
+      self._bar.console.print(text, highlight=False)
+    elif self._visible:
+      print(text, flush=True)

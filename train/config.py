@@ -33,6 +33,9 @@ class TrainConfig:
   microbatches: int = dataclasses.field(default=1, metadata=EXECUTION)
   chunk_steps: int = dataclasses.field(default=50, metadata=EXECUTION)
   checkpoint_every: int = dataclasses.field(default=0, metadata=EXECUTION)
+  keep_checkpoints: int = dataclasses.field(default=2, metadata=EXECUTION)
+  # checkpoints at multiples of these steps are never removed; 0: none
+  keep_every: int = dataclasses.field(default=0, metadata=EXECUTION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +70,14 @@ class Config:
     if self.data.batch_size < 1:
       raise ConfigError(
         f'data.batch_size: {self.data.batch_size} must be at least 1')
-    for name in ('evaluate_every', 'checkpoint_every'):
+    for name in ('evaluate_every', 'checkpoint_every', 'keep_every'):
       if getattr(train, name) < 0:
         raise ConfigError(
           f'train.{name}: {getattr(train, name)} must be 0 (never) or more')
     if self.mesh.pack < 0:
       raise ConfigError(f'mesh.pack: {self.mesh.pack} must be 0 or more')
-    for name in ('steps', 'evaluation_batches', 'microbatches', 'chunk_steps'):
+    for name in ('steps', 'evaluation_batches', 'microbatches', 'chunk_steps',
+                 'keep_checkpoints'):
       if getattr(train, name) < 1:
         raise ConfigError(
           f'train.{name}: {getattr(train, name)} must be at least 1')

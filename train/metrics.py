@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,19 @@ class MetricsLog:
 
   A run that resumes from step s drops the lines beyond s first, so the file
   reads as if nothing had happened.
+
+  A line of a chunk of training has, beside the means over the chunk, `seconds`
+  of training and `data_wait`, the part of them spent waiting for data.
+
+  Attributes:
+    dropped: the lines that were taken back.
   """
 
   def __init__(self, path: Path, resume_step: int = 0):
-    kept = [line for line in read(path) if line['step'] <= resume_step]
+    lines = list(read(path))
+    kept = [line for line in lines if line['step'] <= resume_step]
+    # What a process that was killed did after its last checkpoint.
+    self.dropped = [line for line in lines if line['step'] > resume_step]
     partial = path.with_suffix('.tmp')
     with partial.open('w') as f:
       f.writelines(_encode(line) for line in kept)
@@ -33,6 +42,15 @@ class MetricsLog:
 
   def __exit__(self, *_: object) -> None:
     self._file.close()
+
+
+class NoLog:
+  """What every process but the first writes its metrics to."""
+
+  dropped: Sequence[dict[str, Any]] = ()
+
+  def write(self, line: Mapping[str, Any]) -> None:
+    """Process 0 has written it."""
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

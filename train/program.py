@@ -18,7 +18,7 @@ import data
 import model
 from data.batch import Batch, Instance, Source
 from model import Layout
-from train import fitting
+from train import feed, fitting
 from train import mesh as mesh_lib
 from train import step as step_lib
 from train.config import Config
@@ -105,7 +105,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
     ConfigError: the config does not fit the mesh.
   """
   fitting.check(config, mesh.shape)
-  source = source or source_of(config.data)
+  source = feed.in_step(source or source_of(config.data))
   layout = mesh_lib.layout(mesh)
   over = 'replica' if mesh.size > 1 else None
   instance_axis = None if shared else 0

@@ -1,0 +1,40 @@
+"""The platform that a run asks for, and no other in silence."""
+
+import os
+import threading
+import time
+
+
+class DeviceError(Exception):
+  """The platform that was asked for, or its compiler, is not there."""
+
+
+def claim(platform: str) -> None:
+  """Tells JAX the platform before it looks for devices."""
+  if platform != 'auto':
+    import jax
+    jax.config.update('jax_platforms', {'gpu': 'cuda'}.get(platform, platform))
+
+
+def check(platform: str) -> None:
+  """Raises DeviceError where the platform that was asked for is not there."""
+  import jax
+  try:
+    found = jax.default_backend()
+  except RuntimeError:
+    found = 'none of that kind'
+  if platform not in ('auto', found):
+    raise DeviceError(f'--config.mesh.platform={platform}: JAX found {found}; '
+                      'install the extra for it (make EXTRAS=cuda13) or use '
+                      'another platform')
+
+
+def end_with(parent: int) -> None:
+  """Ends this process when the one that started it is gone, even by SIGKILL."""
+
+  def watch() -> None:
+    while os.getppid() == parent:
+      time.sleep(0.5)
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()

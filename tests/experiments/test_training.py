@@ -1,0 +1,120 @@
+import dataclasses
+import random
+import signal
+import time
+
+import pytest
+from training_process import Train, goodput, lines
+
+from experiments import command_line, identity, store, training_options
+from experiments.configs import CONFIGS
+from experiments.overrides import UsageError
+
+
+@pytest.mark.parametrize(('arguments', 'says'), [
+  ([], 'name one config: lm-small'),
+  (['lm-smal'], 'did you mean lm-small'),
+  (['lm-small', '--config.train.step=3'], 'did you mean --config.train.steps'),
+  (['lm-small', '--config.model.n_heads=7'], 'model.n_heads: 7'),
+  (['lm-small', '--config.train.keep_checkpoints=0'],
+   'train.keep_checkpoints: 0'),
+  (['lm-small', '--config.mesh.replica=2'], 'one run is one replica'),
+  (['lm-small', '--profile=15:10'], '--profile=15:10'),
+  (['lm-small', '--processes=2', '--process=0'], '--coordinator: missing'),
+  (['lm-small', '--coordinator=here:1', '--processes=2', '--process=2'],
+   '--process=2: must lie in 0 to 1'),
+])
+def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    command_line.main(['train', *arguments])
+  message = capsys.readouterr().err
+  assert stopped.value.code == 2
+  assert says in message
+  assert 'Traceback' not in message
+
+
+def test_a_single_run_is_split_over_all_devices_and_has_checkpoints():
+  config = training_options.resolve(CONFIGS['lm-small'], {'mesh.replica': '-1',
+                                                  'mesh.data': '1'})
+  assert (config.mesh.replica, config.mesh.data) == (1, -1)
+  assert 0 < config.train.checkpoint_every <= config.train.steps
+
+
+def test_a_name_that_belongs_to_another_run_is_refused(tmp_path):
+  config = training_options.resolve(CONFIGS['lm-small'], {})
+  other = dataclasses.replace(
+    config, train=dataclasses.replace(config.train, steps=7))
+  folder = tmp_path / 'train' / 'mine'
+  store.write_json(folder / 'config.json', {
+    'run': identity.run_id(other),
+    'config': identity.as_dict(other)})
+  with pytest.raises(UsageError, match=r'train\.steps is 7 there'):
+    training_options.parse(['lm-small', '--name=mine', f'--runs={tmp_path}'])
+
+
+@pytest.mark.slow
+def test_told_to_stop_it_saves_and_ends_as_if_never_interrupted(tmp_path):
+  with Train(tmp_path / 'whole') as whole:
+    assert whole.code() == 0, whole.said()
+  assert 'bits/byte' in whole.said()
+
+  with Train(tmp_path / 'cut') as cut:
+    cut.until('saved step 10')
+    cut.signal(signal.SIGTERM)
+    assert cut.code() == 75, cut.said()
+  stopped = lines(tmp_path / 'cut')[-1]['step']
+  assert f'saved step {stopped}' in cut.said()
+  assert 10 <= stopped < 60
+
+  with Train(tmp_path / 'cut') as rest:
+    assert rest.code() == 0, rest.said()
+  expected = lines(tmp_path / 'whole')
+  assert lines(tmp_path / 'cut') == expected
+  assert goodput(tmp_path / 'cut')['starts'] == 2
+  assert goodput(tmp_path / 'cut')['seconds']['lost'] == 0
+
+  with Train(tmp_path / 'cut') as again:
+    assert again.code() == 0
+  assert 'Done already' in again.said()
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_nothing_reported_as_saved_is_lost(tmp_path):
+  rng = random.Random(0)
+  slower = ['--config.train.steps=400', '--config.train.checkpoint_every=5']
+  reported, lost = 0, 0.0
+  for _ in range(4):
+    with Train(tmp_path / 'runs', config=slower) as run:
+      run.until('saved step')
+      first = (run.saved() or [reported])[0]
+      time.sleep(rng.uniform(0, 2))
+      run.signal(signal.SIGKILL)
+      run.code()
+    # It began where the last report left off, or after it.
+    assert first > reported or run.saved() == [], run.said()
+    reported = max([reported, *run.saved()])
+    lost = goodput(tmp_path / 'runs')['seconds']['lost']
+  with Train(tmp_path / 'runs', config=slower) as last:
+    assert last.code() == 0, last.said()
+  assert all(step > reported for step in last.saved())
+  steps = [line['step'] for line in lines(tmp_path / 'runs')
+           if line['split'] == 'train']
+  assert steps == list(range(5, 401, 5))
+  assert goodput(tmp_path / 'runs')['seconds']['lost'] >= lost
+
+
+@pytest.mark.slow
+def test_divergence_is_exit_code_4_with_what_to_know(tmp_path):
+  with Train(tmp_path / 'runs', config=[
+      '--config.train.learning_rate=1e37']) as run:
+    assert run.code() == 4, run.said()
+  assert 'diverged at step' in run.said()
+  assert 'gradient norm' in run.said()
+  assert 'Traceback' not in run.said()
+
+
+@pytest.mark.slow
+def test_an_absent_platform_is_exit_code_3(tmp_path):
+  with Train(tmp_path / 'runs', config=['--config.mesh.platform=gpu']) as run:
+    assert run.code() == 3, run.said()
+  assert '--config.mesh.platform=gpu' in run.said()
