@@ -16,11 +16,14 @@ DEV := $(VENV)/installed-dev
 depth: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=$(PRESET)
 
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 \
+  --dist=worksteal
+
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(DEV)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(DEV)
 	$(BIN)/ruff check .

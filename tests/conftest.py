@@ -6,7 +6,8 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = (os.environ.get('XLA_FLAGS', '')
                            + ' --xla_force_host_platform_device_count=8'
                            # Tests compile much and compute little.
-                           + ' --xla_backend_optimization_level=0')
+                           + ' --xla_backend_optimization_level=0'
+                           + ' --xla_cpu_use_fusion_emitters=false')
 # XLA's rendezvous dead-locks when it has fewer threads than virtual devices
 # need; twice their number is enough.
 os.environ['NPROC'] = '16'

@@ -13,6 +13,7 @@ from model.config import ConfigError
 
 # Before a peer that is gone is given up; how long JAX itself waits.
 TIMEOUT_SECONDS = 100
+GRACE_SECONDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,8 @@ def join(cluster: Cluster) -> None:
     cluster.coordinator or None, cluster.processes or None,
     None if cluster.process < 0 else cluster.process,
     initialization_timeout=cluster.timeout,
-    heartbeat_timeout_seconds=cluster.timeout,
+    # The last resort, for JAX names nobody: `peers` ends the others first.
+    heartbeat_timeout_seconds=cluster.timeout + GRACE_SECONDS,
     shutdown_timeout_seconds=cluster.timeout)
 
 

@@ -69,12 +69,16 @@ def test_streamed_batches_train_as_those_on_the_device(tmp_path, monkeypatch):
                        tmp_path / 'resident')
   members = configs(base=use(Streamed(), monkeypatch))
   streamed = train.fit(members, tmp_path / 'streamed')
-  assert_same(resident.params, streamed.params)
-  assert losses(tmp_path / 'resident') == losses(tmp_path / 'streamed')
+  # Two programs, so equal up to rounding; the batches are the same.
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-7),
+               resident.params, streamed.params)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5),
+               losses(tmp_path / 'resident'), losses(tmp_path / 'streamed'))
   scores = train.evaluate(members, streamed, 'validation')
   use(OnDevice(), monkeypatch)
-  np.testing.assert_array_equal(
-    scores['loss'], train.evaluate(members, resident, 'validation')['loss'])
+  np.testing.assert_allclose(
+    scores['loss'], train.evaluate(members, resident, 'validation')['loss'],
+    1e-6)
 
 
 def test_a_resumed_stream_reads_the_same_batches(tmp_path, monkeypatch):
