@@ -154,6 +154,7 @@ class Stacked:
   length: int
   groups: tuple[str, ...]
   bytes_V: np.ndarray | None
+  streams: bool = False  # what it is asked for is there
 
   def instance(self, seed: int) -> Instance:
     """No constants: everything comes with the chunk."""

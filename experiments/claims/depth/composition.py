@@ -218,7 +218,8 @@ def _generated_accuracy(config: ModelConfig, source: PointerChasing,
                         params: dict, instance: Instance) -> jax.Array:
   batch = source.batch(instance, 0, 'validation', 0, EXAMPLES)
 
-  def say(tokens_BT: jax.Array, position: jax.Array) -> tuple:
+  def say(tokens_BT: jax.Array, position: jax.Array
+          ) -> tuple[jax.Array, jax.Array]:
     logits_BTV = model.apply(config, params, tokens_BT).logits_BTV
     emitted_B = logits_BTV[:, position].argmax(-1)
     return source.emit(tokens_BT, position, emitted_B), emitted_B
