@@ -18,6 +18,7 @@ from train.profile import Profile
 
 # Where a config names no interval: the work that a crash can cost.
 CHECKPOINTS = 20
+LEAST_STEPS = 50  # between two of them, or a short run does nothing but save
 
 USAGE = f'''\
 usage: fathom train CONFIG [--flag=value ...] [--config.path=value ...]
@@ -111,7 +112,8 @@ def resolve(base: Config, texts: Mapping[str, str]) -> Config:
                      'replica; use --config.mesh.data or --config.mesh.fsdp')
   if not schedule.checkpoint_every:
     schedule = dataclasses.replace(
-      schedule, checkpoint_every=max(1, schedule.steps // CHECKPOINTS))
+      schedule, checkpoint_every=min(
+        schedule.steps, max(LEAST_STEPS, schedule.steps // CHECKPOINTS)))
   config = program.complete(
     dataclasses.replace(config, mesh=mesh, train=schedule))
   config.validate()
