@@ -35,7 +35,6 @@ INDEX = 'corpus.index.json'
 REQUEST = 'corpus.request.json'
 REPORT = 'corpus.report.json'
 
-_CHECKSUM_READ_BYTES = 1 << 20
 
 
 class Stream:
@@ -226,11 +225,8 @@ def _wrong_size(folder: Path, shard: Mapping[str, Any]) -> str:
 
 def checksum(path: Path) -> str:
   """The sha256 of a file, which is never in memory as a whole."""
-  digest = hashlib.sha256()
   with path.open('rb') as file:
-    while chunk := file.read(_CHECKSUM_READ_BYTES):
-      digest.update(chunk)
-  return digest.hexdigest()
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _refuse(folder: Path, problem: str, fix: str = 'copy it again, or remove '

@@ -48,8 +48,6 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
   fathom aot lm-125m --topology=v5e-16
 '''
 
-DEVICE_MISSING = 3
-
 # How much XLA works on a program. A smoke test compiles much and computes
 # little; the programs of `cpu` run as fast with one level less than the most.
 COMPILER_FLAGS = {
@@ -73,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   except (UsageError, ConfigError, InputError, flags.Error) as error:
     _stop(2, error)
   except DeviceError as error:
-    _stop(DEVICE_MISSING, error)
+    _stop(device.MISSING, error)
   except OSError as error:  # disk full, no permission
     _stop(1, error)
   except KeyboardInterrupt:
@@ -128,7 +126,7 @@ def _run(arguments: Sequence[str]) -> int:
     code = launcher.launch(made, count, arguments)
   for failure in launcher.failures(made):
     print(f'fathom: {failure}', file=sys.stderr)
-  if code in (2, DEVICE_MISSING):  # nothing ran, so there is nothing to report
+  if code in (2, device.MISSING):  # nothing ran, so there is nothing to report
     return code
   report_code = _write_report(made)
   return code or report_code

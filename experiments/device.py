@@ -4,6 +4,8 @@ import os
 import threading
 import time
 
+MISSING = 3  # exit code
+
 
 class DeviceError(Exception):
   """The platform that was asked for, or its compiler, is not there."""

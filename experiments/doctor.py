@@ -7,11 +7,9 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import environment
+from experiments import device, environment
 from experiments.environment import Environment
 from experiments.traps import CHECKS, Finding
-
-MISSING_DEVICE = 3
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,7 +39,7 @@ def exit_code(findings: Sequence[Finding]) -> int:
   """0 when nothing fails, 3 when a device is missing, 1 for the rest."""
   failed = [f for f in findings if f.level == 'FAIL']
   if any(f.device for f in failed):
-    return MISSING_DEVICE
+    return device.MISSING
   return 1 if failed else 0
 
 

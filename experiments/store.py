@@ -10,13 +10,15 @@ file that is there is whole.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import filelock
+
+from data import durable
+from data.durable import read_json
 
 SCHEMA = 1
 
@@ -75,14 +77,6 @@ class Store:
       lock.release()
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-  """The content of a JSON file; None when it is missing or damaged."""
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
-    return None
-
-
 def write_json(path: Path, content: Any) -> None:
   """Writes a file that is whole or not there."""
   write_text(path, json.dumps(content, indent=1))
@@ -91,12 +85,5 @@ def write_json(path: Path, content: Any) -> None:
 def write_text(path: Path, text: str) -> None:
   """Writes a file that is whole or not there."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-  try:
-    with partial.open('w') as f:
-      f.write(text)
-      f.flush()
-      os.fsync(f.fileno())
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
+  with durable.written(path) as file:
+    file.write(text.encode())

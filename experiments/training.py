@@ -53,7 +53,6 @@ from train.preemption import Preemption
 from train.stop import CheckpointError, Diverged, Preempted
 
 DIVERGED = 4
-PREEMPTED = 75
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -124,7 +123,7 @@ def _train_together(options: Options, cluster: distributed.Cluster) -> int:
 
 def _code(error: BaseException) -> int:
   if isinstance(error, device.DeviceError):
-    return 3
+    return device.MISSING
   return 2 if isinstance(error, (ConfigError, InputError, UsageError)) else 1
 
 
@@ -155,7 +154,7 @@ def _train(options: Options, peers: Peers | None) -> int:
     except Preempted as stopped:
       _say(process, f'Told to stop: saved step {stopped.step}; the same '
            'command goes on from there.')
-      return PREEMPTED
+      return local_processes.PREEMPTED
     except Diverged as diverged:
       print(f'fathom: {diverged}', file=sys.stderr)
       log.error('%s', diverged)

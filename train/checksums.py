@@ -11,6 +11,8 @@ import json
 import os
 from pathlib import Path
 
+from data import durable
+
 SEAL = 'checksums.json'
 
 
@@ -21,15 +23,10 @@ def seal(folder: Path) -> None:
     with path.open('rb') as f:
       digests[path.relative_to(folder).as_posix()] = _digest(f)
       os.fsync(f.fileno())
-  partial = folder / f'{SEAL}.partial'
-  with partial.open('w') as f:
-    json.dump(digests, f, indent=1)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(partial, folder / SEAL)
+  durable.write_json(folder / SEAL, digests)
   for parent in {folder, folder.parent, *(p for p in folder.rglob('*')
                                           if p.is_dir())}:
-    _sync_folder(parent)
+    durable.sync(parent)
 
 
 def sealed(folder: Path) -> bool:
@@ -55,16 +52,8 @@ def damage(folder: Path) -> str:
 
 def _files(folder: Path) -> list[Path]:
   return sorted(p for p in folder.rglob('*')
-                if p.is_file() and not p.name.startswith(SEAL))
+                if p.is_file() and SEAL not in p.name)
 
 
 def _digest(file: io.BufferedReader) -> str:
   return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-  handle = os.open(folder, os.O_RDONLY)
-  try:
-    os.fsync(handle)
-  finally:
-    os.close(handle)

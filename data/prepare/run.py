@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 
 import filelock
 
-from data import shards, tokenizer
+from data import durable, shards, tokenizer
 from data.config import InputError
-from data.prepare import durable, parts, pool, readers, work
+from data.prepare import parts, pool, readers, work
 from data.prepare.parts import Input, Part
 from data.prepare.pool import Progress
 from data.prepare.work import Job

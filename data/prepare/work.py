@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from data import shards
+from data import durable, shards
 from data.config import InputError
-from data.prepare import durable, readers
+from data.prepare import readers
 from data.prepare.parts import Part
 from data.prepare.readers import Advance, Line
 from data.tokenizer import Tokenizer
