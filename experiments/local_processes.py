@@ -74,8 +74,9 @@ def _wait(children: Sequence[subprocess.Popen[str]]) -> int:
       if bad:
         failed = bad[0]
         deadline = time.monotonic() + GRACE_SECONDS
-        print(f'fathom: process {failed} {_ending(children[failed])}; ending '
-              'the others', file=sys.stderr, flush=True)
+        print(f'fathom: process {failed} (pid {children[failed].pid}) '
+              f'{_ending(children[failed])}; ending the others',
+              file=sys.stderr, flush=True)
     if time.monotonic() > deadline:
       for child in children:
         if child.poll() is None:

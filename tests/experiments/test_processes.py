@@ -41,9 +41,7 @@ def test_killed_on_two_processes_it_goes_on_in_any_other_layout(tmp_path):
     victim = rank(cut.pid, 1)
     os.kill(victim, signal.SIGKILL)
     assert cut.code() == 1, cut.said()
-  assert 'process 1 was ended by SIGKILL' in cut.said()
-  assert f'process 1 ({os.uname().nodename}, pid {victim}) was last heard of'\
-    in cut.said()
+  assert f'process 1 (pid {victim}) was ended by SIGKILL' in cut.said()
   assert 'Traceback' not in cut.said()
 
   for layout in (['--cpu-devices=4'],
