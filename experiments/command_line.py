@@ -53,7 +53,8 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
 COMPILER_FLAGS = {
   'smoke': '--xla_backend_optimization_level=0 '
            '--xla_cpu_use_fusion_emitters=false',
-  'cpu': '--xla_backend_optimization_level=1',
+  'cpu': '--xla_backend_optimization_level=1 '
+         '--xla_cpu_use_fusion_emitters=false',
 }
 
 

@@ -49,9 +49,9 @@ STEPS = {'smoke': 10, 'cpu': 1500}
 EXAMPLES = 2048  # for what is measured beside the held-out accuracy
 
 BASE = Config(
-  model=ModelConfig(d_model=32, n_heads=2, d_head=32, position='none',
+  model=ModelConfig(d_model=32, n_heads=2, position='none',
                     mask='bidirectional', norm='rms', activation='relu',
-                    base_width=32),
+                    ff_multiple=2.0, base_width=32),
   data=DataConfig(source='pointer_chasing', batch_size=48, symbols=9,
                   hops=(1, 2, 3, 4), queries='all'),
   # The long warm-up and the decay are what makes three layers learn four links
