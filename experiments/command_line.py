@@ -5,6 +5,7 @@ diverged, 75 told to stop and saved, 1 the rest. (A run of a sweep that diverges
 is an outcome, told in the report.)
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -74,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> None:
   except DeviceError as error:
     _stop(device.MISSING, error)
   except OSError as error:  # disk full, no permission
-    _stop(1, error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    _stop(1, f'{error}; free space, then run the same command again: it goes '
+          'on where it was' if full else error)
   except KeyboardInterrupt:
     _stop(130, 'interrupted; run the same command again to go on')
 

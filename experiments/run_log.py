@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,23 +28,38 @@ def to_file(folder: Path, process: int) -> Iterator[None]:
   handler.setFormatter(logging.Formatter(
     '%(asctime)s %(levelname)s %(message)s'))
   log.setLevel(logging.INFO)
-  log.propagate = False
-  listeners = (log, absl_logging.get_absl_logger())
-  for logger in listeners:
+  absl, screen = absl_logging.get_absl_logger(), absl_logging.get_absl_handler()
+  for logger in (log, absl):
     logger.addHandler(handler)
-  faulthandler.enable(file)
+    # Past the root's handlers: any library may have put one there.
+    logger.propagate = False
   # What a person needs of a library's errors is told in one line.
-  absl_logging.get_absl_handler().addFilter(_is_own)
+  screen.addFilter(_is_own)
+  absl.addHandler(screen)
+  faulthandler.enable(file)
+  sys.unraisablehook = _unraisable
   try:
     yield
   finally:
+    sys.unraisablehook = sys.__unraisablehook__
     faulthandler.disable()
-    absl_logging.get_absl_handler().removeFilter(_is_own)
-    for logger in listeners:
+    screen.removeFilter(_is_own)
+    absl.removeHandler(screen)
+    for logger in (log, absl):
       logger.removeHandler(handler)
+      logger.propagate = True
     with contextlib.suppress(OSError):
       file.close()
 
 
 def _is_own(record: logging.LogRecord) -> bool:
   return 'orbax' not in record.pathname
+
+
+def _unraisable(unraisable: 'sys.UnraisableHookArgs') -> None:
+  """Leaves to the log what fails in a callback that nobody waits for.
+
+  Tensorstore goes on calling an event loop that a full disk has closed.
+  """
+  error = unraisable.exc_value or unraisable.exc_type()
+  log.error('In a callback', exc_info=error)

@@ -1,5 +1,6 @@
 """metrics.jsonl: the truth about a training run, one line per chunk."""
 
+import contextlib
 import json
 import math
 import os
@@ -34,14 +35,18 @@ class MetricsLog:
 
   def write(self, line: Mapping[str, Any]) -> None:
     """Adds one line; it must hold a `step`."""
-    self._file.write(_encode(line))
-    self._file.flush()
+    try:
+      self._file.write(_encode(line))
+      self._file.flush()
+    except OSError as error:  # it does not say by itself which file
+      raise OSError(error.errno, error.strerror, self._file.name) from error
 
   def __enter__(self) -> 'MetricsLog':
     return self
 
   def __exit__(self, *_: object) -> None:
-    self._file.close()
+    with contextlib.suppress(OSError):  # what was not written has been told
+      self._file.close()
 
 
 class NoLog:

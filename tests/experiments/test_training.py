@@ -1,5 +1,6 @@
 import dataclasses
 import random
+import resource
 import signal
 import time
 
@@ -118,3 +119,19 @@ def test_an_absent_platform_is_exit_code_3(tmp_path):
   with Train(tmp_path / 'runs', config=['--config.mesh.platform=gpu']) as run:
     assert run.code() == 3, run.said()
   assert '--config.mesh.platform=gpu' in run.said()
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_in_one_message(tmp_path):
+  with Train(tmp_path / 'runs', '--config.train.steps=2000') as run:
+    run.until('saved step 10')
+    hard = resource.prlimit(run.pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (64, hard))
+    assert run.code() == 1, run.said()
+  assert 'Traceback' not in run.said()
+  assert 'run the same command again' in run.said()
+  kept = max(run.saved())
+  with Train(tmp_path / 'runs', '--config.train.steps=2000',
+             '--config.train.checkpoint_every=10') as rest:
+    rest.until(f'saved step {kept + 10}')
+    assert min(rest.saved()) > kept, rest.said()
