@@ -80,10 +80,14 @@ def fathom(*arguments, environment):
     text=True, start_new_session=True)
 
 
-def begun(folder, finished):
-  """Whether a sweep has begun its first runs, and finished so many."""
-  return (any(folder.glob('depth/groups/*/members.json')) and
-          len(list(folder.glob('depth/runs/*/result.json'))) >= finished)
+def begun(folder):
+  """Whether a sweep has begun its first runs."""
+  return any(folder.glob('depth/groups/*/members.json'))
+
+
+def finished(folder):
+  """How many of a sweep's runs are finished."""
+  return len(list(folder.glob('depth/runs/*/result.json')))
 
 
 def table(folder):
@@ -104,10 +108,12 @@ def test_killed_at_any_moment_it_ends_in_the_same_table(
   assert whole.returncode == 1
 
   rng = random.Random(0)
-  for finished in (0, 1):
+  for more in (0, 1):
+    goal = finished(tmp_path / 'cut') + more
     cut = fathom('run', *SMALL, f'--runs={tmp_path / "cut"}',
                  environment=environment)
-    while cut.poll() is None and not begun(tmp_path / 'cut', finished):
+    while cut.poll() is None and not (
+        begun(tmp_path / 'cut') and finished(tmp_path / 'cut') >= goal):
       time.sleep(0.01)
     time.sleep(rng.uniform(0, 1))
     with contextlib.suppress(ProcessLookupError):
