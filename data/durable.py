@@ -30,6 +30,17 @@ def written(path: Path) -> Iterator[BinaryIO]:
   sync(path.parent)
 
 
+def replace(path: Path, text: str) -> None:
+  """Writes a file of one writer that nobody sees half written.
+
+  It does not wait for the disk, as `written` does: for what is written often,
+  and missed by nobody if a power cut brings back what was there before.
+  """
+  partial = path.with_name(f'.{path.name}{PARTIAL}')
+  partial.write_text(text)
+  partial.replace(path)
+
+
 def write_json(path: Path, content: Any) -> None:
   """Writes plain values, the same bytes for the same values."""
   with written(path) as file:

@@ -22,6 +22,7 @@ from rich.progress import (
 from data import shards
 from data.config import InputError
 from data.prepare import run
+from data.prepare.malformed import SHOWN_LINES
 from data.prepare.run import Settings
 from experiments import launcher
 from experiments.overrides import UsageError
@@ -81,7 +82,7 @@ def _prepare(arguments: Sequence[str]) -> int:
   if malformed.count:
     print(f'{malformed.count:,} of {malformed.lines:,} lines were malformed '
           f'and left out; {folder / shards.REPORT} names them. The first:')
-    print(*(f'  {line}' for line in malformed.first[:run.SHOWN_LINES]),
+    print(*(f'  {line}' for line in malformed.first[:SHOWN_LINES]),
           sep='\n')
   print(f'Prepared in {time.monotonic() - started:.1f} s: '
         f'--config.data.text_path={folder}')

@@ -45,6 +45,7 @@ from experiments.training_options import Options
 from model import count
 from model.config import ConfigError
 from train import devices, distributed, loop, program
+from train import mesh as mesh_lib
 from train.config import Config
 from train.goodput import Goodput
 from train.metrics import MetricsLog
@@ -197,7 +198,7 @@ def _fit(options: Options, peers: Peers | None) -> dict[str, Any]:
     if profile:
       stack.callback(profile.close)
     stack.callback(_keep, goodput)
-    fitted = loop.fit([config], folder, progress, loop.Alone(
+    fitted = train.fit([config], folder, progress, loop.Alone(
       goodput, preemption.told, saved, display.line, profile))
     with goodput.part('evaluate'):
       scores = train.evaluate([config], fitted, 'validation')
@@ -226,7 +227,7 @@ def _keep(goodput: Goodput) -> None:
 
 def _whole_mesh(config: Config) -> jax.sharding.Mesh:
   """The mesh of the run; every process has to have a part in it."""
-  mesh = loop.mesh_lib.make(config.mesh)
+  mesh = mesh_lib.make(config.mesh)
   if jax.process_count() > 1 and mesh.size < jax.device_count():
     raise UsageError(
       f'--config.mesh: {dict(mesh.shape)} uses {mesh.size} of the '

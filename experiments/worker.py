@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from absl import logging
 
 import train
+from data import durable
 from data.config import InputError
 from experiments import environment, identity, manifest, measurement, plan
 from experiments.measurement import Row
@@ -149,8 +149,6 @@ def file_progress(path: Path) -> OnProgress:
     if now - last < 0.5 and state['step'] < state['steps']:
       return
     last = now
-    partial = path.with_suffix('.tmp')
-    partial.write_text(json.dumps(state))
-    os.replace(partial, path)
+    durable.replace(path, json.dumps(state))
 
   return write

@@ -78,6 +78,36 @@ def total(layout: Layout, count: int, hidden: Hidden, targets_BT: jax.Array,
                 targets_BT, weights_BT)
 
 
+class Whole(NamedTuple):
+  """Predictions whose logits are there."""
+
+  logits_BTV: jax.Array
+
+  def scores(self, targets_BT: jax.Array) -> Scores:
+    """How well each position is predicted."""
+    return plain(self.logits_BTV, targets_BT)
+
+  def total(self, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
+    """The weighted sum of nats."""
+    return (self.scores(targets_BT).nats_BT * weights_BT).sum()
+
+
+class Pieces(NamedTuple):
+  """Predictions whose logits are computed in so many pieces."""
+
+  layout: Layout
+  pieces: int
+  hidden: Hidden
+
+  def scores(self, targets_BT: jax.Array) -> Scores:
+    """How well each position is predicted."""
+    return scores(self.layout, self.pieces, self.hidden, targets_BT)
+
+  def total(self, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
+    """The weighted sum of nats."""
+    return total(self.layout, self.pieces, self.hidden, targets_BT, weights_BT)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _total(layout: Layout, count: int, multiplier: float, x_BTD: jax.Array,
            w_DV: jax.Array, targets_BT: jax.Array,

@@ -1,12 +1,13 @@
 """Goodput: where the seconds of a run go, over all its restarts."""
 
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from data import durable
 
 # start: until the first chunk is asked for, restoring included; lost: steps
 # that were taken after the last checkpoint and had to be taken again.
@@ -27,7 +28,7 @@ class Goodput:
 
   def __init__(self, path: Path | None = None):
     self._path = path
-    before = _read(path)
+    before = (path and durable.read_json(path)) or {}
     self.restarts = before.get('starts', 0)
     self._before = {p: before.get('seconds', {}).get(p, 0.0) for p in PARTS}
     self.seconds = dict.fromkeys(PARTS, 0.0)
@@ -73,15 +74,6 @@ class Goodput:
     if not self._path or (now - self._written < WRITE_SECONDS and not at_once):
       return
     self._written = now
-    partial = self._path.with_suffix('.partial')
-    partial.write_text(json.dumps({
+    durable.replace(self._path, json.dumps({
       'starts': self.restarts + 1, 'goodput': self.share(),
       'seconds': self.total()}, indent=1))
-    os.replace(partial, self._path)
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-  try:
-    return json.loads(path.read_text()) if path else {}
-  except (OSError, ValueError):
-    return {}

@@ -1,19 +1,12 @@
-"""The training loop: mesh, state, restore, chunk, metrics, evaluate, save."""
+"""The training loop: chunk, metrics, evaluate, save."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from jax.sharding import Mesh
 
-from data.batch import Instance
 from train import distributed, scores
-from train import feed as feeds
-from train import mesh as mesh_lib
 from train import program as programs
 from train.config import Config
 from train.feed import Feed
@@ -22,33 +15,8 @@ from train.metrics import MetricsLog, NoLog
 from train.optimizer import Hyper
 from train.profile import Profile
 from train.program import Program
-from train.step import ALIVE, State
+from train.step import State
 from train.stop import Divergence, Preempted
-
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-  """What training left behind; arrays lead with R, in the order of configs.
-
-  Attributes:
-    params: the parameters after the last update.
-    initial: the parameters before the first; None for a run on its own.
-    diverged: int, (R,): the step of the first non-finite value, or -1.
-    instance: the data constants; empty where the host streams the data.
-    shared: whether the replicas share them.
-    feed: where the data come from.
-    seconds: wall-clock by part (see `train/goodput.py`).
-    tokens_per_second: over all replicas, compilation left out.
-  """
-
-  params: Any
-  initial: Any
-  diverged: np.ndarray
-  instance: Instance
-  shared: bool
-  feed: Feed
-  seconds: dict[str, float]
-  tokens_per_second: float
 
 
 class Chunk(NamedTuple):
@@ -85,71 +53,9 @@ class Alone:
   profile: Profile | None = None
 
 
-def fit(configs: Sequence[Config], folder: Path,
-        progress: Progress = lambda *_: None, alone: Alone | None = None
-        ) -> Fit:
-  """Trains runs that share a shape, together, for exactly `train.steps` steps.
-
-  A folder with checkpoints is resumed from the newest whole one; on one kind
-  of device the result is then the same, bit for bit, as without the
-  interruption.
-
-  Args:
-    configs: complete configs, equal but for their traced fields.
-    folder: where metrics.jsonl and the checkpoints live.
-    progress: called once per chunk.
-    alone: for a single run that is more than a replica of a sweep.
-
-  Raises:
-    Preempted: `alone` was told to stop, and has saved.
-    Diverged: `alone` met a number that is not finite.
-    CheckpointError: a checkpoint cannot be written, or none can be read.
-  """
-  config = programs.shape(configs[0])
-  assert all(programs.shape(c) == config for c in configs), 'shapes differ'
-  folder.mkdir(parents=True, exist_ok=True)
-  clock = alone.goodput if alone else Goodput()
-  with contextlib.ExitStack() as stack:
-    with clock.part('start'):
-      mesh = mesh_lib.make(config.mesh, replicas=len(configs))
-      profile = alone.profile if alone else None
-      feed, instance, shared = _feed(configs, mesh,
-                                     profile.stops if profile else ())
-      stack.callback(feed.close)
-      program = programs.build(config, mesh, shared)
-      hyper = _place(programs.hyper(configs), mesh, shared=False)
-      state = program.init(hyper)
-      initial = None if alone else jax.tree.map(np.asarray, state['params'])
-      checkpoints = None
-      if config.train.checkpoint_every:
-        # Orbax takes seconds to import; short runs start again instead.
-        from train.checkpoint import Checkpoints
-        checkpoints = stack.enter_context(Checkpoints(
-          folder / 'checkpoints', config.train.keep_checkpoints,
-          config.train.keep_every,
-          alone.on_saved if alone else lambda _: None))
-        if (found := checkpoints.find()) is not None:
-          like = _abstract(state)
-          del state  # there may be no room for two
-          state = checkpoints.restore(found, like)
-      first = int(state['step'])
-      log: MetricsLog | NoLog = NoLog()
-      if jax.process_index() == 0:
-        log = stack.enter_context(
-          MetricsLog(folder / 'metrics.jsonl', resume_step=first))
-      clock.lose(log.dropped)
-    run = _Run(config, program, hyper, feed, log, checkpoints, clock, progress,
-               alone)
-    state = run.train(state)
-  tokens = (config.train.steps - first) * len(configs) * _tokens(config)
-  spent = clock.seconds['step'] + clock.seconds['data_wait']
-  return Fit(state['params'], initial, distributed.fetch(state['diverged']),
-             instance, shared, feed, clock.seconds, tokens / max(spent, 1e-9))
-
-
 @dataclasses.dataclass
-class _Run:
-  """The parts of one call of `fit`, once they are put together."""
+class Loop:
+  """What a run is made of, put together by `ensemble.fit`."""
 
   config: Config
   program: Program
@@ -167,7 +73,7 @@ class _Run:
     profile = self.alone and self.alone.profile
     divergence = Divergence() if self.alone else None
     step = first = int(state['step'])
-    tokens_per_step = _tokens(self.config) * len(self.hyper['seed'])
+    tokens_per_step = tokens(self.config) * len(self.hyper['seed'])
     pending: Chunk | None = None
     while step < config.steps:
       if profile:
@@ -256,15 +162,6 @@ class _Run:
       self.alone.on_line(line)
 
 
-def evaluate(configs: Sequence[Config], fitted: Fit,
-             split: str) -> dict[str, np.ndarray]:
-  """Held-out scores after training: see `summarise`."""
-  config = programs.shape(configs[0])
-  mesh = mesh_lib.make(config.mesh, replicas=len(configs))
-  program = programs.build(config, mesh, fitted.shared)
-  return scores.held_out(config, program, fitted.feed, fitted.params, split)
-
-
 def next_stop(step: int, train: Any, extra: Sequence[int] = ()) -> int:
   """Where the chunk that starts at `step` ends.
 
@@ -281,36 +178,6 @@ def _is_due(period: int, step: int) -> bool:
   return bool(period) and step % period == 0
 
 
-def _tokens(config: Config) -> int:
+def tokens(config: Config) -> int:
+  """How many one replica reads in a step."""
   return config.data.batch_size * programs.source_of(config.data).length
-
-
-def _feed(configs: Sequence[Config], mesh: Mesh, extra: Sequence[int]
-          ) -> tuple[Feed, Instance, bool]:
-  """Where the data come from, the constants, and whether all share them."""
-  config = programs.shape(configs[0])
-  source = programs.source_of(config.data)
-  if feeds.streams(source):
-    stream = feeds.Stream(source, configs, mesh,
-                          lambda s: next_stop(s, config.train, extra))
-    return stream, {}, False
-  instance, shared = programs.instances(configs)
-  instance = _place(instance, mesh, shared)
-  return feeds.Resident(instance), instance, shared
-
-
-def _place(tree: Any, mesh: Mesh, shared: bool) -> Any:
-  """Puts host arrays on the mesh: whole everywhere, or split over R."""
-  return distributed.place(tree, mesh_lib.replicated(mesh) if shared
-                           else mesh_lib.shardings(tree, mesh))
-
-
-def _abstract(state: State) -> Any:
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-    state)
-
-
-def survived(fitted: Fit) -> np.ndarray:
-  """Which replicas met no non-finite value: bool, (R,)."""
-  return fitted.diverged == ALIVE

@@ -3,10 +3,11 @@
 import contextlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from data import durable
 
 
 class MetricsLog:
@@ -27,10 +28,7 @@ class MetricsLog:
     kept = [line for line in lines if line['step'] <= resume_step]
     # What a process that was killed did after its last checkpoint.
     self.dropped = [line for line in lines if line['step'] > resume_step]
-    partial = path.with_suffix('.tmp')
-    with partial.open('w') as f:
-      f.writelines(_encode(line) for line in kept)
-    os.replace(partial, path)
+    durable.replace(path, ''.join(map(_encode, kept)))
     self._file = path.open('a')
 
   def write(self, line: Mapping[str, Any]) -> None:

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from data import durable
+
 BEAT_SECONDS = 0.5
 ENDED = ('done', 'failed')
 
@@ -45,7 +47,7 @@ class Peers:
 
   def start(self) -> None:
     """Begins to beat and to watch."""
-    self._first = {i: _read(self._path(i)) for i in self._others}
+    self._first = {i: durable.read_json(self._path(i)) for i in self._others}
     self._beat()
     threading.Thread(target=self._watch, name='peers', daemon=True).start()
 
@@ -111,15 +113,13 @@ class Peers:
   def _beat(self) -> None:
     with self._lock:
       self._count += 1
-      partial = self._path(self._process).with_suffix('.partial')
-      partial.write_text(json.dumps({
+      durable.replace(self._path(self._process), json.dumps({
         'count': self._count, 'host': socket.gethostname(), 'pid': os.getpid(),
         'step': self._step, 'state': self._state, 'reason': self._reason}))
-      os.replace(partial, self._path(self._process))
 
   def _listen(self) -> None:
     for i in self._others:
-      said = _read(self._path(i))
+      said = durable.read_json(self._path(i))
       last = self._heard[i][0] if i in self._heard else self._first.get(i)
       if said and said != last:
         self._heard[i] = (said, time.monotonic())
@@ -130,10 +130,3 @@ class Peers:
 
 def _where(said: dict[str, Any]) -> str:
   return f'{said["host"]}, pid {said["pid"]}'
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
-    return None

@@ -37,26 +37,26 @@ def init(config: Config, hyper: Hyper) -> State:
 def scores(config: Config, layout: Layout, params: Any,
            batch: Batch) -> cross_entropy.Scores:
   """How well each position of a batch is predicted."""
-  B, T = batch.tokens_BT.shape
-  pieces = cross_entropy.pieces(layout, B, T, config.model.vocab_size)
-  if pieces == 1:
-    out = model.apply(config.model, params, batch.tokens_BT, layout=layout)
-    return cross_entropy.plain(out.logits_BTV, batch.targets_BT)
-  hidden = model.hidden(config.model, params, batch.tokens_BT, layout)
-  return cross_entropy.scores(layout, pieces, hidden, batch.targets_BT)
+  return _predict(config, layout, params, batch).scores(batch.targets_BT)
 
 
 def loss(config: Config, layout: Layout, params: Any, batch: Batch,
          weight: jax.Array) -> jax.Array:
   """Nats over the scored positions of a batch, divided by `weight`."""
+  return _predict(config, layout, params, batch).total(
+    batch.targets_BT, batch.weights_BT) / weight
+
+
+def _predict(config: Config, layout: Layout, params: Any, batch: Batch
+             ) -> cross_entropy.Whole | cross_entropy.Pieces:
+  """What a model says of a batch; large logits are left to be computed."""
   B, T = batch.tokens_BT.shape
-  pieces = cross_entropy.pieces(layout, B, T, config.model.vocab_size)
-  if pieces == 1:
-    nats_BT = scores(config, layout, params, batch).nats_BT
-    return (nats_BT * batch.weights_BT).sum() / weight
-  hidden = model.hidden(config.model, params, batch.tokens_BT, layout)
-  return cross_entropy.total(layout, pieces, hidden, batch.targets_BT,
-                             batch.weights_BT) / weight
+  count = cross_entropy.pieces(layout, B, T, config.model.vocab_size)
+  if count == 1:
+    out = model.apply(config.model, params, batch.tokens_BT, layout=layout)
+    return cross_entropy.Whole(out.logits_BTV)
+  return cross_entropy.Pieces(layout, count, model.hidden(
+    config.model, params, batch.tokens_BT, layout))
 
 
 def gradients(config: Config, layout: Layout, params: Any, batch: Batch,

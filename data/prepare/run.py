@@ -6,7 +6,6 @@ same command, after a kill at any moment, does the missing parts and ends in
 the same bytes as without it, with any number of processes.
 """
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -14,13 +13,14 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import filelock
 
 from data import durable, shards, tokenizer
 from data.config import InputError
-from data.prepare import parts, pool, readers, work
+from data.prepare import malformed, parts, pool, readers, work
+from data.prepare.malformed import Malformed
 from data.prepare.parts import Input, Part
 from data.prepare.pool import Progress
 from data.prepare.work import Job
@@ -28,15 +28,9 @@ from data.prepare.work import Job
 # Raised when the same input makes other tokens than before.
 VERSION = 1
 
-# The share of malformed lines is judged when this many lines were read, and
-# after every part from then on; a few bad lines at the beginning say little.
-JUDGED_AFTER_LINES = 10_000
-
-REPORTED_LINES = 1000  # malformed ones that the report names
-SHOWN_LINES = 5  # and those in a message
-
 LOCK = '.lock'
 SAMPLE = 'tokenizer.sample'  # hash of what the tokenizer was trained on
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -55,31 +49,6 @@ class Settings:
   field: str = 'text'
   held_out: float = 0.1
   shard_bytes: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Malformed:
-  """The lines that hold no document, up to some part.
-
-  Attributes:
-    lines: all lines.
-    problems: how many there are of each kind.
-    first: of the first ones, 'file:line: problem (detail)'.
-  """
-
-  lines: int
-  problems: dict[str, int]
-  first: list[str]
-
-  @property
-  def count(self) -> int:
-    """How many lines are malformed."""
-    return sum(self.problems.values())
-
-  @property
-  def share(self) -> float:
-    """Of all lines."""
-    return self.count / max(self.lines, 1)
 
 
 def prepare(names: Sequence[str], folder: Path, settings: Settings,
@@ -118,10 +87,10 @@ def prepare(names: Sequence[str], folder: Path, settings: Settings,
                   vocabulary and shards.checksum(folder / vocabulary))
         records = _records(job, planned, files, settings, workers, max_bad,
                            progress)
-        _write_report(folder, files, _malformed(planned, records))
+        malformed.write(folder, files, malformed.add(planned, records))
         _write_index(job, settings, records)
       _tidy(folder)
-      return _reported(folder)
+      return malformed.read(folder)
   except filelock.Timeout:
     raise InputError(f'--out={folder}: another process is preparing this '
                      'corpus; wait for it, or choose another folder') from None
@@ -242,48 +211,9 @@ def _records(job: Job, planned: Sequence[Part], files: Sequence[Input],
       progress)) as made:
     for record in done:
       records.append(next(made) if record is None else record)
-      malformed = _malformed(planned, records)
-      judged = malformed.lines >= JUDGED_AFTER_LINES
-      if malformed.share > max_bad and (judged or len(records) == len(planned)):
-        _stop(job.folder, files, malformed, max_bad)
+      malformed.judge(job.folder, files, malformed.add(planned, records),
+                      max_bad, complete=len(records) == len(planned))
   return records
-
-
-def _malformed(planned: Sequence[Part],
-               records: Sequence[dict[str, Any]]) -> Malformed:
-  """Adds up records of the first parts; lines are counted from each file's."""
-  problems: collections.Counter[str] = collections.Counter()
-  before: collections.Counter[Path] = collections.Counter()
-  first: list[str] = []
-  for part, record in zip(planned, records):
-    problems.update(record['malformed']['problems'])
-    offsets = []
-    for piece, count in zip(part.pieces, record['lines']):
-      offsets.append(before[piece.path])
-      before[piece.path] += count
-    room = REPORTED_LINES - len(first)
-    for i, line, problem, detail in record['malformed']['first'][:room]:
-      first.append(f'{part.pieces[i].path}:{offsets[i] + line}: {problem} '
-                   f'({detail})')
-  return Malformed(before.total(), dict(problems), first)
-
-
-def _stop(folder: Path, files: Sequence[Input], malformed: Malformed,
-          max_bad: float) -> NoReturn:
-  _write_report(folder, files, malformed)
-  shown = '\n  '.join(malformed.first[:SHOWN_LINES])
-  raise InputError(
-    f'{malformed.count} of {malformed.lines} lines are malformed, more than '
-    f'--max-bad={max_bad}; the first:\n  {shown}\n'
-    f'{folder / shards.REPORT} counts and names more. Mend the input, or raise '
-    '--max-bad to leave such lines out; what is finished is kept')
-
-
-def _write_report(folder: Path, files: Sequence[Input],
-                  malformed: Malformed) -> None:
-  durable.write_json(folder / shards.REPORT, {
-    'files': [{'path': str(f.path), 'bytes': f.size} for f in files],
-    **dataclasses.asdict(malformed)})
 
 
 def _write_index(job: Job, settings: Settings,
@@ -327,9 +257,3 @@ def _tidy(folder: Path) -> None:
         path.unlink()
   (folder / SAMPLE).unlink(missing_ok=True)
   shutil.rmtree(folder / work.RECORDS, ignore_errors=True)
-
-
-def _reported(folder: Path) -> Malformed:
-  report = durable.read_json(folder / shards.REPORT) or {}
-  return Malformed(report.get('lines', 0), report.get('problems', {}),
-                   report.get('first', []))

@@ -13,6 +13,10 @@ from data import corpus, shards
 from data.prepare import run
 from data.prepare.run import Settings
 
+# Some shards of each split out of a few documents.
+SHARDED = {'tokenizer': 'bpe', 'vocab_size': 420, 'held_out': 0.3,
+           'shard_bytes': 5000}
+
 
 def documents(count=60, seed=0):
   """Texts of prose with some characters of every width."""

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from corpora import documents, prepare, write_jsonl
+from corpora import documents
 
 import data
 from data import prepared
@@ -18,12 +18,8 @@ LENGTH, BATCH = 24, 7
 
 
 @pytest.fixture(scope='module')
-def config(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('prepared')
-  path = write_jsonl(folder / 'in.jsonl', documents(30))
-  prepare([path], folder / 'out', shard_bytes=9000, held_out=0.3,
-          tokenizer='bpe', vocab_size=420)
-  return DataConfig(text_path=str(folder / 'out'), length=LENGTH)
+def config(made):
+  return DataConfig(text_path=str(made), length=LENGTH)
 
 
 @pytest.fixture(scope='module')
@@ -47,9 +43,9 @@ def test_folder_brings_its_tokenizer_and_split(source):
   assert source.vocab_size == 420
   assert source.length == LENGTH
   assert not source.streams
-  assert source.fingerprint['documents'] == 30
+  assert source.fingerprint['documents'] == 40
   assert source.fingerprint['bytes'] == sum(
-    len(text.encode()) for text in documents(30))
+    len(text.encode()) for text in documents(40))
   assert source.instance(0)['train'].dtype == np.uint16
 
 

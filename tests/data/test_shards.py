@@ -5,19 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from corpora import documents, prepare, write_jsonl
+from corpora import SHARDED, documents, prepare, write_jsonl
 
 from data import shards
 from data.config import InputError
-
-
-@pytest.fixture(scope='module')
-def made(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('prepared')
-  path = write_jsonl(folder / 'in.jsonl', documents(80))
-  prepare([path], folder / 'out', shard_bytes=9000, held_out=0.3,
-          tokenizer='bpe', vocab_size=420)
-  return folder / 'out'
 
 
 @pytest.fixture
@@ -104,10 +95,8 @@ def test_index_is_checked(copy):
 
 def test_fingerprint_follows_the_content(made, tmp_path):
   _, same = prepare([made.parent / 'in.jsonl'], tmp_path / 'same',
-                    shard_bytes=9000, held_out=0.3, tokenizer='bpe',
-                    vocab_size=420)
+                    **SHARDED)
   assert same.fingerprint == shards.Corpus(made).fingerprint
-  _, other = prepare([write_jsonl(tmp_path / 'in.jsonl', documents(79))],
-                     tmp_path / 'other', shard_bytes=9000, held_out=0.3,
-                     tokenizer='bpe', vocab_size=420)
+  _, other = prepare([write_jsonl(tmp_path / 'in.jsonl', documents(39))],
+                     tmp_path / 'other', **SHARDED)
   assert other.fingerprint != same.fingerprint

@@ -26,7 +26,7 @@ from train import mesh as mesh_lib
 ROOT = Path(__file__).parents[2]
 TINY = Config(
   ModelConfig(n_layers=8, d_model=32, n_heads=4, vocab_size=257,
-              max_length=16),
+              max_length=16, unroll=1),
   DataConfig(length=16, batch_size=16), TrainConfig(chunk_steps=10),
   MeshConfig(replica=1, data=-1))
 HAS_LIBTPU = importlib.util.find_spec('libtpu') is not None

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import pytest
 from experiments import command_line
 
 ROOT = Path(__file__).parents[2]
+SECONDS = 900  # a hang, on a machine however slow
 # Three shapes of one layer: enough for two workers, seconds to train.
 SMALL = ['depth', '--preset=smoke', '--strata=text',
          '--config.model.n_layers=1', '--config.train.steps=40']
@@ -78,40 +80,59 @@ def fathom(*arguments, environment):
     text=True, start_new_session=True)
 
 
+def begun(folder):
+  """Whether a sweep has begun its first runs."""
+  return any(folder.glob('depth/groups/*/members.json'))
+
+
+def finished(folder):
+  """How many of a sweep's runs are finished."""
+  return len(list(folder.glob('depth/runs/*/result.json')))
+
+
 def table(folder):
   path, = folder.glob('depth/smoke-*/results.parquet')
   return pl.read_parquet(path)
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_in_the_same_table(tmp_path):
-  environment = {
-    **os.environ, 'XLA_FLAGS': '', 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
+def test_killed_at_any_moment_it_ends_in_the_same_table(
+    tmp_path, monkeypatch, capsys):
+  environment = {**os.environ, 'XLA_FLAGS': ''}
   environment.pop('NPROC')
   whole = fathom('run', *SMALL, f'--runs={tmp_path / "whole"}',
                  environment=environment)
-  printed, _ = whole.communicate(timeout=300)
+  printed, _ = whole.communicate(timeout=SECONDS)
   # Pinning n leaves the depths that the claim compares out.
   assert 'INCOMPLETE' in printed, printed
   assert whole.returncode == 1
 
   rng = random.Random(0)
-  for _ in range(4):
+  for more in (0, 1):
+    goal = finished(tmp_path / 'cut') + more
     cut = fathom('run', *SMALL, f'--runs={tmp_path / "cut"}',
                  environment=environment)
-    time.sleep(rng.uniform(2, 8))
-    os.killpg(cut.pid, signal.SIGKILL)
+    while cut.poll() is None and not (
+        begun(tmp_path / 'cut') and finished(tmp_path / 'cut') >= goal):
+      time.sleep(0.01)
+    time.sleep(rng.uniform(0, 1))
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(cut.pid, signal.SIGKILL)
     cut.communicate()
   last = fathom('run', *SMALL, f'--runs={tmp_path / "cut"}',
                 environment=environment)
-  printed, _ = last.communicate(timeout=300)
+  printed, _ = last.communicate(timeout=SECONDS)
   assert table(tmp_path / 'cut').equals(table(tmp_path / 'whole')), printed
   assert 'missing' not in set(table(tmp_path / 'cut')['status'])
 
-  again = fathom('run', *SMALL, f'--runs={tmp_path / "cut"}',
-                 environment=environment)
-  printed, _ = again.communicate(timeout=60)
-  assert '0 to do' in printed or 'done already' in printed
+  for name in ('XLA_FLAGS', 'JAX_PLATFORMS'):  # are set for what follows
+    monkeypatch.setenv(name, os.environ[name])
+  with pytest.raises(SystemExit) as again:
+    command_line.main(['run', *SMALL, f'--runs={tmp_path / "cut"}'])
+  assert again.value.code == 1
+  printed = capsys.readouterr().out
+  count = printed.split(' runs, ')[0].rsplit(' ', 1)[1]
+  assert f'{count} runs, {count} done already' in printed
 
 
 @pytest.mark.slow
@@ -119,6 +140,6 @@ def test_asking_for_an_absent_platform_is_exit_code_3(tmp_path):
   environment = {k: v for k, v in os.environ.items() if k != 'JAX_PLATFORMS'}
   asked = fathom('run', *SMALL, '--config.mesh.platform=tpu',
                  f'--runs={tmp_path}', environment=environment)
-  printed, _ = asked.communicate(timeout=120)
+  printed, _ = asked.communicate(timeout=SECONDS)
   assert asked.returncode == 3, printed
   assert 'mesh.platform=tpu' in printed

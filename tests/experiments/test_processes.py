@@ -1,8 +1,9 @@
 """Several processes of one run: they train as one, and they end as one."""
 
 import os
+import shutil
 import signal
-import time
+import socket
 
 import numpy as np
 import psutil
@@ -11,8 +12,15 @@ from training_process import Train, lines
 
 # Sums over devices add up in another order.
 ROUNDING = 1e-4
-TOGETHER = ['--local-processes=2', '--cpu-devices=2', '--timeout=60',
-            '--config.train.steps=40']
+# Many steps, so that no run is over before it is told to end, which learn from
+# the first on; and no evaluation, which each layout would have to compile.
+LONG = ['--config.train.steps=100000', '--config.train.warmup_fraction=0',
+        '--config.train.evaluate_every=0']
+# What ends the others once one is gone, unless the parent sees it go: long
+# enough for processes that wait for a core.
+PATIENT = '--timeout=300'
+TOGETHER = ['--local-processes=2', '--cpu-devices=2', *LONG]
+FSDP = ['--config.mesh.data=1', '--config.mesh.fsdp=-1']
 
 
 def losses(runs):
@@ -28,15 +36,16 @@ def rank(parent, process):
   raise AssertionError('no such child')
 
 
+def stopped_after(run, step):
+  """Waits for a step to be saved, and tells the run to stop."""
+  run.until(f'saved step {step}')
+  run.signal(signal.SIGTERM)
+  assert run.code() == 75, run.said()
+
+
 @pytest.mark.slow
 def test_killed_on_two_processes_it_goes_on_in_any_other_layout(tmp_path):
-  with Train(tmp_path / 'whole', '--cpu-devices=1',
-             '--config.train.steps=40') as whole:
-    assert whole.code() == 0, whole.said()
-  expected = losses(tmp_path / 'whole')
-
-  with Train(tmp_path / 'cut', *TOGETHER, '--config.mesh.data=1',
-             '--config.mesh.fsdp=-1') as cut:
+  with Train(tmp_path / 'cut', *TOGETHER, *FSDP, PATIENT) as cut:
     cut.until('saved step 10')
     victim = rank(cut.pid, 1)
     os.kill(victim, signal.SIGKILL)
@@ -44,35 +53,27 @@ def test_killed_on_two_processes_it_goes_on_in_any_other_layout(tmp_path):
   assert f'process 1 (pid {victim}) was ended by SIGKILL' in cut.said()
   assert 'Traceback' not in cut.said()
 
-  for layout in (['--cpu-devices=4'],
-                 ['--local-processes=4', '--timeout=60']):
+  kept = max(cut.saved())
+  end = kept + 30
+  with Train(tmp_path / 'whole', '--cpu-devices=1', *LONG) as whole:
+    stopped_after(whole, end)
+  expected = losses(tmp_path / 'whole')
+  assert expected[end] < expected[5]
+
+  for layout in (['--cpu-devices=4'], ['--local-processes=4', PATIENT]):
     runs = tmp_path / layout[0].strip('-')
-    (tmp_path / 'cut').rename(runs)
-    with Train(runs, *layout, '--config.train.steps=40') as rest:
-      assert rest.code() == 0, rest.said()
-    assert min(rest.saved(), default=99) > 10, 'it began again'
+    shutil.copytree(tmp_path / 'cut', runs)
+    with Train(runs, *layout, *LONG) as rest:
+      stopped_after(rest, end)
+    assert min(rest.saved()) > kept, 'it began again'
     found = losses(runs)
-    assert found.keys() == expected.keys()
-    for step, loss in expected.items():
-      np.testing.assert_allclose(found[step], loss, rtol=ROUNDING)
-    for name in ('checkpoints/40', 'result.json'):  # once more from there
-      _remove(runs / 'train' / 'run' / name)
-    runs.rename(tmp_path / 'cut')
-
-
-def _remove(path):
-  if path.is_dir():
-    for inner in sorted(path.rglob('*'), reverse=True):
-      inner.rmdir() if inner.is_dir() else inner.unlink()
-    path.rmdir()
-  else:
-    path.unlink()
+    for step in range(5, end + 1, 5):
+      np.testing.assert_allclose(found[step], expected[step], rtol=ROUNDING)
 
 
 @pytest.mark.slow
 def test_sigterm_on_one_process_stops_all_at_the_same_step(tmp_path):
-  with Train(tmp_path / 'runs', *TOGETHER,
-             '--config.train.steps=2000') as run:
+  with Train(tmp_path / 'runs', *TOGETHER, *FSDP, PATIENT) as run:
     run.until('saved step 10')
     os.kill(rank(run.pid, 1), signal.SIGTERM)
     assert run.code() == 75, run.said()
@@ -87,7 +88,10 @@ def test_sigterm_on_one_process_stops_all_at_the_same_step(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_never_comes_is_named(tmp_path):
-  with Train(tmp_path / 'runs', '--coordinator=127.0.0.1:29871',
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  with Train(tmp_path / 'runs', f'--coordinator=127.0.0.1:{port}',
              '--processes=3', '--process=0', '--timeout=5') as run:
     assert run.code() == 1, run.said()
   assert 'process 1 never came; process 2 never came' in run.said()
@@ -95,13 +99,10 @@ def test_a_process_that_never_comes_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_hangs_ends_the_others_and_is_named(tmp_path):
-  with Train(tmp_path / 'runs', *TOGETHER[:2], '--timeout=30',
-             '--config.train.steps=100000') as run:
+  with Train(tmp_path / 'runs', *TOGETHER, *FSDP, '--timeout=30') as run:
     run.until('saved step 10')
     stopped = rank(run.pid, 1)
     os.kill(stopped, signal.SIGSTOP)
-    started = time.monotonic()
     assert run.code() == 1, run.said()
-    assert time.monotonic() - started < 120  # bounded, not measured
   assert f'pid {stopped}) was last heard of' in run.said()
   assert not psutil.pid_exists(stopped)

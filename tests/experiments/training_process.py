@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from experiments import command_line, training_options
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 900  # a hang, on a machine however slow
 TINY = [
@@ -23,19 +25,30 @@ TINY = [
 class Train:
   """One running command; what it says is read as it says it."""
 
-  def __init__(self, runs, *arguments, config=()):
+  def __init__(self, runs, *arguments, config=(), bare=False):
+    """Starts it.
+
+    Args:
+      runs: its folder.
+      arguments: beside those of every test.
+      config: of the run, likewise.
+      bare: leaves it to the command to set what it needs in the environment,
+        for which it starts itself again.
+    """
+    arguments = [*TINY, *config, f'--runs={runs}', '--name=run', *arguments]
     environment = {
       k: v for k, v in os.environ.items()
       if k not in ('NPROC', 'JAX_NUM_CPU_DEVICES')}
     environment |= {
       'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1',
       # Tests compile much and compute little.
-      'XLA_FLAGS': '--xla_backend_optimization_level=0',
-      'XDG_CACHE_HOME': str(runs.parent / 'cache')}
+      'XLA_FLAGS': command_line.COMPILER_FLAGS['smoke']}
+    if not bare:
+      environment |= training_options.environment(
+        training_options.parse(arguments))
     self.lines = []
     self._process = subprocess.Popen(
-      [sys.executable, '-m', 'experiments', 'train', *TINY, *config,
-       f'--runs={runs}', '--name=run', *arguments],
+      [sys.executable, '-m', 'experiments', 'train', *arguments],
       cwd=ROOT, env=environment, stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT, text=True, start_new_session=True)
     self._reader = threading.Thread(target=self._read, daemon=True)
@@ -65,7 +78,7 @@ class Train:
   def code(self, seconds=SECONDS):
     """Waits for the end; the exit code."""
     code = self._process.wait(timeout=seconds)
-    self._reader.join(timeout=10)
+    self._reader.join(timeout=seconds)
     return code
 
   def said(self):
@@ -83,8 +96,8 @@ class Train:
     # Children of a --local-processes parent end with it.
     if self._process.poll() is None:
       self.signal(signal.SIGKILL)
-    self._process.wait(timeout=30)
-    self._reader.join(timeout=30)
+    self._process.wait(timeout=SECONDS)
+    self._reader.join(timeout=SECONDS)
     self._process.stdout.close()
 
 

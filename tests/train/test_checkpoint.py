@@ -166,7 +166,7 @@ def test_a_save_that_fails_leaves_the_older_ones(tmp_path):
   # In a process of its own: Orbax leaves failed coroutines behind.
   done = subprocess.run(
     [sys.executable, '-c', FULL_DISK, str(tmp_path)], cwd=ROOT,
-    capture_output=True, text=True, timeout=300)
+    capture_output=True, text=True, timeout=900)
   assert 'the checkpoints of steps [4] are intact' in done.stdout, done.stderr
   assert 'are free there' in done.stdout
   assert 'restored 4' in done.stdout

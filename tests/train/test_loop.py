@@ -8,7 +8,7 @@ import pytest
 import train
 from data import DataConfig
 from model import ModelConfig
-from train import Config, MeshConfig, TrainConfig, loop, metrics, program
+from train import Config, MeshConfig, TrainConfig, loop, mesh, metrics, program
 
 BASE = Config(
   model=ModelConfig(n_layers=2, d_model=16, n_heads=2, position='none',
@@ -66,8 +66,7 @@ def fitted_counts(tmp_path, steps):
   """Adam's own counters after a run of `steps`."""
   members = configs(steps=steps, chunk_steps=5)
   config = program.shape(members[0])
-  mesh = loop.mesh_lib.make(config.mesh)
-  built = program.build(config, mesh, True)
+  built = program.build(config, mesh.make(config.mesh), True)
   hyper = program.hyper(members)
   state = built.init(hyper)
   while int(state['step']) < steps:
