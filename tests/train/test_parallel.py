@@ -10,7 +10,7 @@ import pytest
 
 import model
 from data import DataConfig
-from model import ModelConfig
+from model import ModelConfig, parameterisation
 from train import (
   Config,
   MeshConfig,
@@ -109,6 +109,29 @@ def test_every_mesh_equals_one_device(axes):
 def test_every_mixer_on_a_mesh_equals_one_device(changes):
   assert_equals_one_device(changed(
     model=changes, mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
+
+
+def test_a_large_model_is_drawn_where_its_parameters_live(monkeypatch):
+  monkeypatch.setattr(parameterisation, 'TOGETHER', 0)
+  # A program of its own: others of this shape were traced before.
+  config = program.complete(changed(model={'d_model': 32, 'base_width': 16}))
+  hyper = program.hyper([config])
+
+  def init(**axes):
+    fields = dataclasses.asdict(MeshConfig(replica=1, **axes))
+    shape = program.shape(changed(config, mesh=fields))
+    devices = jax.devices()[:int(np.prod(list(axes.values())))]
+    built = program.build(shape, mesh.make(shape.mesh, devices), True)
+    return built.init.lower(hyper).compile()
+
+  alone, split = init(data=1), init(fsdp=4, tensor=2)
+  jax.tree.map(np.testing.assert_array_equal, *(
+    jax.tree.map(np.asarray, compiled(hyper)) for compiled in (alone, split)))
+  assert 'all-' not in split.as_text()
+  held, whole = (compiled.memory_analysis() for compiled in (split, alone))
+  # Vectors, such as norms, are whole everywhere.
+  assert held.output_size_in_bytes < whole.output_size_in_bytes / 4
+  assert held.temp_size_in_bytes < whole.temp_size_in_bytes / 4
 
 
 @pytest.mark.slow
