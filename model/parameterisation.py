@@ -16,7 +16,7 @@ may not hold all its noise pays that.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
