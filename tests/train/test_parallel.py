@@ -10,6 +10,7 @@ import pytest
 
 import model
 from data import DataConfig
+from experiments import collectives
 from model import ModelConfig, parameterisation
 from train import (
   Config,
@@ -109,6 +110,24 @@ def test_every_mesh_equals_one_device(axes):
 def test_every_mixer_on_a_mesh_equals_one_device(changes):
   assert_equals_one_device(changed(
     model=changes, mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
+
+
+def test_the_stream_is_gathered_once_for_all_products_that_read_it():
+  """Four times a layer: what each branch reads, and the gradient of its result."""
+  def gathers(n_layers):
+    config = program.complete(changed(
+      model={'n_layers': n_layers, 'd_model': 32}, mesh={'tensor': 8}))
+    built_mesh = mesh.make(config.mesh)
+    built = program.build(program.shape(config), built_mesh, True)
+    instance, _ = program.instances([config])
+    hyper = program.hyper([config])
+    text = built.chunk.lower(jax.eval_shape(built.init, hyper), STEPS, hyper,
+                             instance).compile().as_text()
+    stream = 4 * 8 * 16 * 32  # float32, B T D
+    return sum(one.times for one in collectives.read(text, STEPS)
+               if (one.kind, one.bytes) == ('all-gather', stream)) / STEPS
+
+  assert gathers(5) - gathers(2) <= 3 * 4
 
 
 def test_a_large_model_is_drawn_where_its_parameters_live(monkeypatch):
