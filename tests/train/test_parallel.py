@@ -113,7 +113,7 @@ def test_every_mixer_on_a_mesh_equals_one_device(changes):
 
 
 def test_the_stream_is_gathered_once_for_all_products_that_read_it():
-  """Four times a layer: what each branch reads, and the gradient of its result."""
+  """Four times a layer: what a branch reads, and the gradient of its output."""
   def gathers(n_layers):
     config = program.complete(changed(
       model={'n_layers': n_layers, 'd_model': 32}, mesh={'tensor': 8}))
@@ -182,6 +182,25 @@ def test_microbatches_add_up_to_one_batch(count):
   assert_equals_one_device(changed(UNEVEN, train={'microbatches': count}))
 
 
+def test_an_evaluation_takes_its_batch_in_microbatches_too():
+  def evaluate(count):
+    config = program.complete(changed(
+      UNEVEN, train={'microbatches': count}, mesh={'data': 2}))
+    built_mesh = mesh.make(config.mesh, jax.devices()[:2])
+    built = program.build(program.shape(config), built_mesh, True)
+    hyper, (instance, _) = program.hyper([config]), program.instances([config])
+    lowered = built.evaluate.lower(built.init(hyper)['params'], instance,
+                                   split='validation')
+    compiled = lowered.compile()
+    return (compiled(built.init(hyper)['params'], instance),
+            compiled.memory_analysis().temp_size_in_bytes)
+
+  (whole, most), (parts, less) = evaluate(1), evaluate(4)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+               whole, parts)
+  assert less < most / 2
+
+
 def test_microbatches_count_by_the_positions_they_score():
   config = program.shape(program.complete(UNEVEN))
   source = program.source_of(config.data)
@@ -196,7 +215,7 @@ def test_microbatches_count_by_the_positions_they_score():
     return jax.jit(lambda: step.gradients(
       cut, model.Layout(), params, batch, weight))()
 
-  shares = step._microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
+  shares = step.microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
   assert len(set(shares.tolist())) > 1
   assert_close(gradients(4), gradients(1))
 
@@ -206,7 +225,7 @@ def test_microbatches_on_a_mesh_move_no_examples():
   config = changed(mesh={'data': 4}, train={'microbatches': 2})
   assert_equals_one_device(config)
   layout = mesh.layout(mesh.make(config.mesh))
-  split = jax.jit(lambda x: step._microbatches(layout, 2, step.Batch(*[x] * 4)))
+  split = jax.jit(lambda x: step.microbatches(layout, 2, step.Batch(*[x] * 4)))
   held = jax.device_put(np.zeros((8, 4)), jax.NamedSharding(
     layout.mesh, mesh.spec('BT')))
   text = split.lower(held).compile().as_text()
