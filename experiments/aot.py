@@ -204,6 +204,13 @@ def advice(config: Config, topology: Topology) -> list[str]:
     found.append('--config.model.dtype=bfloat16')
   if config.mesh.fsdp == 1 and topology.devices > 1:
     found.append('--config.mesh.fsdp=-1 --config.mesh.data=1')
+  # Twice the microbatches, if every device still has an example of each.
+  more = 2 * config.train.microbatches
+  if config.data.batch_size % (more * topology.devices) == 0:
+    found.append(f'--config.train.microbatches={more}')
+  if config.model.remat != 'full':
+    found.append('--config.model.remat='
+                 + {'none': 'dots', 'dots': 'full'}[config.model.remat])
   if config.data.batch_size > topology.devices:
     found.append(f'--config.data.batch_size={config.data.batch_size // 2}')
   found.append(f'more devices than {topology.devices}')

@@ -1,6 +1,9 @@
 """Training configs that ship, by name. Any field can be overridden.
 
-The two large ones read a corpus of your own: `--config.data.text_path=…`.
+The two large ones read a corpus of your own, `--config.data.text_path=…`, which
+the commands below leave out. `train.microbatches`, `model.remat` and `mesh` say
+how a step is taken, not what it computes: any of them may change from one start
+of a run to the next. `fathom aot CONFIG --topology=T` says what fits where.
 """
 
 from data import DataConfig
@@ -9,6 +12,8 @@ from train import Config, MeshConfig, TrainConfig
 
 CONFIGS: dict[str, Config] = {
   # Minutes on a laptop, with the prose that ships with Python, byte by byte.
+  #   one CPU, one GPU   fathom train lm-small
+  #   8 devices, a pod   the same; on a pod add --distributed
   'lm-small': Config(
     ModelConfig(n_layers=4, d_model=64, n_heads=4),
     DataConfig(source='text', length=128, batch_size=32),
@@ -16,7 +21,13 @@ CONFIGS: dict[str, Config] = {
     MeshConfig(replica=1, data=-1)),
   # GPT-2 small (Radford et al., 2019) with the rates of nanoGPT (Karpathy,
   # 2022): half a million tokens a step, ten billion in all. The vocabulary is
-  # padded from 50257 to a multiple of 128, so that it can be cut.
+  # padded from 50257 to a multiple of 128, so that it can be cut. As it stands
+  # it is for one GPU; more devices need fewer microbatches.
+  #   one CPU     fathom train lm-125m --config.model.dtype=float32
+  #               --config.data.batch_size=16 --config.train.steps=20
+  #   one GPU     fathom train lm-125m
+  #   8 devices   fathom train lm-125m --config.train.microbatches=2
+  #   v5e-16      the same with --config.train.microbatches=4 --distributed
   'lm-125m': Config(
     ModelConfig(
       n_layers=12, d_model=768, n_heads=12, position='learned',
@@ -26,19 +37,26 @@ CONFIGS: dict[str, Config] = {
                vocab_size=50257, held_out=0.01),
     TrainConfig(steps=19_073, learning_rate=6e-4, weight_decay=0.1,
                 warmup_fraction=0.037, evaluate_every=1000,
-                checkpoint_every=1000),
+                checkpoint_every=1000, microbatches=16),
     MeshConfig(replica=1, data=-1)),
   # The shape and the rates of TinyLlama (Zhang et al., 2024), 1.1 billion
-  # parameters, for 20 tokens a parameter (Hoffmann et al., 2022).
+  # parameters, for 20 tokens a parameter (Hoffmann et al., 2022). As it stands
+  # it is for 8 or 16 devices.
+  #   one CPU          fathom train lm-1b --config.model.dtype=float32
+  #                    --config.data.batch_size=16 --config.train.steps=2
+  #   one GPU          fathom train lm-1b --config.train.microbatches=64
+  #   8 devices        fathom train lm-1b
+  #   v5e-16, v5p-32   fathom train lm-1b --distributed
   'lm-1b': Config(
     ModelConfig(
       n_layers=22, d_model=2048, n_heads=32, n_kv_heads=4, norm='rms',
       feed_forward='gated', activation='silu', ff_multiple=2.75,
-      parameterisation='standard', vocab_size=32_000, dtype='bfloat16'),
+      parameterisation='standard', vocab_size=32_000, dtype='bfloat16',
+      remat='dots'),
     DataConfig(source='text', length=2048, batch_size=1024, tokenizer='bpe',
                vocab_size=32_000, held_out=0.005),
     TrainConfig(steps=10_500, learning_rate=4e-4, weight_decay=0.1,
                 warmup_fraction=0.02, evaluate_every=500,
-                checkpoint_every=500),
+                checkpoint_every=500, microbatches=16),
     MeshConfig(replica=1, fsdp=-1)),
 }

@@ -84,13 +84,22 @@ class Block(nn.Module):
     sites = Sites(self.taps, edits, self.layout)
     multiplier = parameterisation.residual_multiplier(self.config)
 
+    # What the branches do with whole sequences and a share of the heads, or of
+    # the width, the stream between them does with whole vectors and a share of
+    # the positions. Unless each change is pinned, every product makes its own.
+    def read(x_BTD):
+      return self.layout.constrain(x_BTD, 'BSD')
+
+    def write(x_BTD):
+      return self.layout.constrain(x_BTD, 'BTD', gradient='BSD')
+
     def mix(x_BTD):
-      # A mixer reads every position; what comes between mixers need not.
-      x_BTD = self.layout.constrain(x_BTD, 'BSD')
-      return sites.at('mixer_out', multiplier * self.mixer(x_BTD, layer, sites))
+      out_BTD = write(self.mixer(read(x_BTD), layer, sites))
+      return sites.at('mixer_out', multiplier * out_BTD)
 
     def feed(x_BTD):
-      return sites.at('ffn_out', multiplier * self.ffn(x_BTD, sites))
+      out_BTD = write(self.ffn(read(x_BTD), sites))
+      return sites.at('ffn_out', multiplier * out_BTD)
 
     x_BTD = sites.at('resid_pre', x_BTD)
     x_BTD = self.mix_residual(self.mixer_norm, mix, x_BTD, layer)

@@ -3,7 +3,7 @@
 import jax
 from flax import linen as nn
 
-from model import parameterisation
+from model import parameterisation, recomputation
 from model.config import ModelConfig
 from model.linear import project
 from model.sites import Sites
@@ -34,8 +34,9 @@ class FeedForward(nn.Module):
     w_down_FD = self.param('w_down_FD', parameterisation.output(config, wide),
                            (wide, width))
     b_down_D = self.param('b_down_D', zeros, (width,))
-    h_BTF = project(x_BTD, w_up_DF) + b_up_F.astype(x_BTD.dtype)
-    h_BTF = sites.at('ffn_hidden', ACTIVATIONS[config.activation](h_BTF))
+    act = ACTIVATIONS[config.activation]
+    biased = recomputation.cheap(lambda h, b: act(h + b.astype(h.dtype)))
+    h_BTF = sites.at('ffn_hidden', biased(project(x_BTD, w_up_DF), b_up_F))
     return project(h_BTF, w_down_FD) + b_down_D.astype(x_BTD.dtype)
 
 
@@ -54,8 +55,10 @@ class GatedFeedForward(nn.Module):
     w_up_DF = self.param('w_up_DF', start, (width, wide))
     w_down_FD = self.param('w_down_FD', parameterisation.output(config, wide),
                            (wide, width))
-    gate_BTF = ACTIVATIONS[config.activation](project(x_BTD, w_gate_DF))
-    h_BTF = sites.at('ffn_hidden', gate_BTF * project(x_BTD, w_up_DF))
+    act = ACTIVATIONS[config.activation]
+    gated = recomputation.cheap(lambda gate, h: act(gate) * h)
+    h_BTF = sites.at('ffn_hidden', gated(project(x_BTD, w_gate_DF),
+                                         project(x_BTD, w_up_DF)))
     return project(h_BTF, w_down_FD)
 
 

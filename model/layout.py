@@ -21,9 +21,16 @@ Letters = Sequence[str | None]
 class Layout:
   """Everything on one device."""
 
-  def constrain(self, x: jax.Array, letters: Letters) -> jax.Array:
-    """Pins an activation to where its letters belong."""
-    del letters
+  def constrain(self, x: jax.Array, letters: Letters,
+                gradient: Letters = ()) -> jax.Array:
+    """Pins an activation to where its letters belong.
+
+    Args:
+      x: the activation.
+      letters: one for each of its axes.
+      gradient: those of its gradient, where it is to live elsewhere.
+    """
+    del letters, gradient
     return x
 
   def parts(self, letter: str, size: int) -> int:

@@ -11,7 +11,8 @@ optimizer's share of it needs to know each parameter's `group`.
 
 The initializers here fill a parameter with its standard deviation; `draw` then
 makes all of them random at once. A draw for each would be the same weights in
-law, and eight times as long to compile.
+law, and eight times as long to compile; only a model so large that one device
+may not hold all its noise pays that.
 """
 
 import math
@@ -26,6 +27,10 @@ from model.config import ModelConfig
 
 # Radford et al., 2019 (GPT-2), for token and position embeddings alike.
 EMBEDDING_STD = 0.02
+
+# So many random numbers are drawn at once, into one vector that no device can
+# hold in part: 512 MiB.
+TOGETHER = 2**27
 
 Group = Literal['embedding', 'hidden', 'vector', 'unembedding']
 
@@ -94,16 +99,36 @@ def group(path: Sequence[Any]) -> Group:
 def draw(key: jax.Array, deviations: Any, scale: float | jax.Array) -> Any:
   """Makes a tree of standard deviations into a tree of parameters.
 
+  How the noise is drawn depends on the model's size alone, never on the
+  devices, so a model starts the same on any of them.
+
   Args:
     key: a typed random key.
     deviations: parameters as the initializers fill them.
     scale: multiplies what is random; vectors are not, and stay as they are.
   """
   leaves, tree = jax.tree_util.tree_flatten_with_path(deviations)
-  sizes = [value.size if group(path) != 'vector' else 0
-           for path, value in leaves]
-  ends = np.cumsum(sizes)
-  noise = scale * jax.random.normal(key, (int(ends[-1]),))
-  drawn = [value * noise[end - size:end].reshape(value.shape) if size else value
-           for (_, value), size, end in zip(leaves, sizes, ends)]
+  random = [i for i, (path, _) in enumerate(leaves) if group(path) != 'vector']
+  drawn = [value for _, value in leaves]
+  shapes = [drawn[i].shape for i in random]
+  small = sum(map(math.prod, shapes)) <= TOGETHER
+  noises = (_together if small else _apart)(key, shapes, scale)
+  for i, noise in zip(random, noises):
+    drawn[i] = drawn[i] * noise
   return jax.tree_util.tree_unflatten(tree, drawn)
+
+
+def _together(key: jax.Array, shapes: Sequence[tuple[int, ...]],
+              scale: float | jax.Array) -> list[jax.Array]:
+  """One draw, cut into pieces."""
+  sizes = [math.prod(shape) for shape in shapes]
+  noise = scale * jax.random.normal(key, (sum(sizes),))
+  return [noise[end - size:end].reshape(shape)
+          for shape, size, end in zip(shapes, sizes, np.cumsum(sizes))]
+
+
+def _apart(key: jax.Array, shapes: Sequence[tuple[int, ...]],
+           scale: float | jax.Array) -> list[jax.Array]:
+  """A draw for each, which is split over devices as its parameter is."""
+  return [scale * jax.random.normal(jax.random.fold_in(key, i), shape)
+          for i, shape in enumerate(shapes)]

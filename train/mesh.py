@@ -6,6 +6,7 @@ order of the table, equal ones left to right, and an axis once used is spent.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -115,10 +116,19 @@ class Split(Layout):
 
   mesh: Mesh
 
-  def constrain(self, x: jax.Array, letters: Letters) -> jax.Array:
-    """Pins an activation to the layout its letters ask for."""
-    return jax.lax.with_sharding_constraint(
-      x, NamedSharding(self.mesh, self._spec(letters, x.shape)))
+  def constrain(self, x: jax.Array, letters: Letters,
+                gradient: Letters = ()) -> jax.Array:
+    """Pins an activation, and its gradient, to what their letters ask for."""
+    def pin(letters: Letters, x: jax.Array) -> jax.Array:
+      return jax.lax.with_sharding_constraint(
+        x, NamedSharding(self.mesh, self._spec(letters, x.shape)))
+
+    if not gradient:
+      return pin(letters, x)
+    both = jax.custom_vjp(functools.partial(pin, letters))
+    both.defvjp(lambda x: (pin(letters, x), None),
+                lambda _, dx: (pin(gradient, dx),))
+    return both(x)
 
   def parts(self, letter: str, size: int) -> int:
     """Into how many parts an axis of this letter and size is split."""

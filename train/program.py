@@ -182,13 +182,22 @@ def _score(config: Config, source: Source, layout: Layout, split: str,
   batch = Batch(*(layout.constrain(x, 'BT'[:x.ndim]) for x in batch))
   looped = dataclasses.replace(  # compiles sooner
     config, model=dataclasses.replace(config.model, unroll=1))
-  found = step_lib.scores(looped, layout, params, batch)
-  sums = {'nats': found.nats_BT, 'correct': found.hit_BT,
-          'weight': jnp.ones_like(found.nats_BT)}
-  if source.bytes_V is not None:
-    sums['bytes'] = jnp.asarray(source.bytes_V, jnp.float32)[batch.targets_BT]
-  return {
-    name: jax.ops.segment_sum((x_BT * batch.weights_BT).sum(-1), batch.group_B,
-                              len(source.groups))
-    for name, x_BT in sums.items()
-  }
+
+  def sums(batch: Batch) -> dict[str, jax.Array]:
+    found = step_lib.scores(looped, layout, params, batch)
+    each = {'nats': found.nats_BT, 'correct': found.hit_BT,
+            'weight': jnp.ones_like(found.nats_BT)}
+    if source.bytes_V is not None:
+      each['bytes'] = jnp.asarray(source.bytes_V,
+                                  jnp.float32)[batch.targets_BT]
+    return {
+      name: jax.ops.segment_sum((x_BT * batch.weights_BT).sum(-1),
+                                batch.group_B, len(source.groups))
+      for name, x_BT in each.items()
+    }
+
+  count = config.train.microbatches
+  if count == 1:
+    return sums(batch)
+  parts = jax.lax.map(sums, step_lib.microbatches(layout, count, batch))
+  return jax.tree.map(lambda x: x.sum(0), parts)

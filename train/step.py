@@ -78,11 +78,11 @@ def gradients(config: Config, layout: Layout, params: Any, batch: Batch,
 
   zeros = layout.parameters(jax.tree.map(jnp.zeros_like, params))
   summed, _ = jax.lax.scan(add, (jnp.float32(0), zeros),
-                           _microbatches(layout, count, batch))
+                           microbatches(layout, count, batch))
   return summed
 
 
-def _microbatches(layout: Layout, count: int, batch: Batch) -> Batch:
+def microbatches(layout: Layout, count: int, batch: Batch) -> Batch:
   """Leads with the microbatch; every one has examples of every device.
 
   So none moves: microbatch m has the examples m, m + count, and so on.

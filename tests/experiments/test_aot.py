@@ -125,17 +125,23 @@ def test_the_compilers_word_for_too_little_memory(message, found):
 
 def test_what_does_not_fit_is_told_with_numbers_and_a_way_out():
   wanted = topology.parse('v5e-16')
-  said = ahead.refusal(TINY, wanted, 20 * 2**30, 15 * 2**30)
+  large = dataclasses.replace(
+    TINY, data=dataclasses.replace(TINY.data, batch_size=64))
+  said = ahead.refusal(large, wanted, 20 * 2**30, 15 * 2**30)
   assert said.startswith('does not fit: needs 20.00 GiB, has 15.00 GiB')
   assert '--config.model.dtype=bfloat16' in said
   assert '--config.mesh.fsdp=-1' in said
+  assert '--config.train.microbatches=2' in said
+  assert '--config.model.remat=dots' in said
   sharded = dataclasses.replace(
     TINY, mesh=MeshConfig(replica=1, fsdp=-1),
-    model=dataclasses.replace(TINY.model, dtype='bfloat16'))
+    model=dataclasses.replace(TINY.model, dtype='bfloat16', remat='full'))
   said = ahead.refusal(sharded, wanted, None, None)
   assert 'needs more than 16.00 GiB' in said
   assert 'bfloat16' not in said
   assert 'fsdp' not in said
+  assert 'microbatches' not in said  # 16 examples on 16 devices
+  assert 'remat' not in said
 
 
 def test_the_page_tells_every_part():

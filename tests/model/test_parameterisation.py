@@ -60,6 +60,27 @@ def test_replicas_start_as_they_would_alone():
   assert np.abs(w_RNDHK[0] - w_RNDHK[1]).max() > 0.01
 
 
+def test_parameters_drawn_apart_are_as_random_as_those_drawn_together(
+    monkeypatch):
+  config = tiny.config(**LARGE)
+  init = lambda: model.init(config, jax.random.key(0))  # noqa: E731
+  together = tiny.jit(lambda: init())()
+  monkeypatch.setattr(parameterisation, 'TOGETHER', 0)
+  apart = tiny.jit(lambda: init())()
+
+  def compare(path, one, other):
+    if model.group(path) == 'vector':
+      np.testing.assert_array_equal(one, other)
+    else:
+      np.testing.assert_allclose(one.std(), other.std(), rtol=0.05)
+      assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
+
+  jax.tree_util.tree_map_with_path(compare, together, apart)
+  mixer = apart['stack']['mixer']
+  q, k = mixer['w_q_DHK'].ravel(), mixer['w_k_DGK'].ravel()
+  assert abs(np.corrcoef(q[:k.size], k)[0, 1]) < 0.1
+
+
 def test_completep_weighs_branches_by_depth_and_logits_by_width():
   base = tiny.config(base_layers=2, base_width=8, n_layers=2, d_model=8)
   deep = dataclasses.replace(base, n_layers=8, d_model=32)

@@ -10,7 +10,8 @@ import pytest
 
 import model
 from data import DataConfig
-from model import ModelConfig
+from experiments import collectives
+from model import ModelConfig, parameterisation
 from train import (
   Config,
   MeshConfig,
@@ -111,6 +112,47 @@ def test_every_mixer_on_a_mesh_equals_one_device(changes):
     model=changes, mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
 
 
+def test_the_stream_is_gathered_once_for_all_products_that_read_it():
+  """Four times a layer: what a branch reads, and the gradient of its output."""
+  def gathers(n_layers):
+    config = program.complete(changed(
+      model={'n_layers': n_layers, 'd_model': 32}, mesh={'tensor': 8}))
+    built_mesh = mesh.make(config.mesh)
+    built = program.build(program.shape(config), built_mesh, True)
+    instance, _ = program.instances([config])
+    hyper = program.hyper([config])
+    text = built.chunk.lower(jax.eval_shape(built.init, hyper), STEPS, hyper,
+                             instance).compile().as_text()
+    stream = 4 * 8 * 16 * 32  # float32, B T D
+    return sum(one.times for one in collectives.read(text, STEPS)
+               if (one.kind, one.bytes) == ('all-gather', stream)) / STEPS
+
+  assert gathers(5) - gathers(2) <= 3 * 4
+
+
+def test_a_large_model_is_drawn_where_its_parameters_live(monkeypatch):
+  monkeypatch.setattr(parameterisation, 'TOGETHER', 0)
+  # A program of its own: others of this shape were traced before.
+  config = program.complete(changed(model={'d_model': 32, 'base_width': 16}))
+  hyper = program.hyper([config])
+
+  def init(**axes):
+    fields = dataclasses.asdict(MeshConfig(replica=1, **axes))
+    shape = program.shape(changed(config, mesh=fields))
+    devices = jax.devices()[:int(np.prod(list(axes.values())))]
+    built = program.build(shape, mesh.make(shape.mesh, devices), True)
+    return built.init.lower(hyper).compile()
+
+  alone, split = init(data=1), init(fsdp=4, tensor=2)
+  jax.tree.map(np.testing.assert_array_equal, *(
+    jax.tree.map(np.asarray, compiled(hyper)) for compiled in (alone, split)))
+  assert 'all-' not in split.as_text()
+  held, whole = (compiled.memory_analysis() for compiled in (split, alone))
+  # Vectors, such as norms, are whole everywhere.
+  assert held.output_size_in_bytes < whole.output_size_in_bytes / 4
+  assert held.temp_size_in_bytes < whole.temp_size_in_bytes / 4
+
+
 @pytest.mark.slow
 def test_sizes_that_stay_whole_equal_one_device():
   """An odd vocabulary and length are not split over `tensor`."""
@@ -140,6 +182,25 @@ def test_microbatches_add_up_to_one_batch(count):
   assert_equals_one_device(changed(UNEVEN, train={'microbatches': count}))
 
 
+def test_an_evaluation_takes_its_batch_in_microbatches_too():
+  def evaluate(count):
+    config = program.complete(changed(
+      UNEVEN, train={'microbatches': count}, mesh={'data': 2}))
+    built_mesh = mesh.make(config.mesh, jax.devices()[:2])
+    built = program.build(program.shape(config), built_mesh, True)
+    hyper, (instance, _) = program.hyper([config]), program.instances([config])
+    lowered = built.evaluate.lower(built.init(hyper)['params'], instance,
+                                   split='validation')
+    compiled = lowered.compile()
+    return (compiled(built.init(hyper)['params'], instance),
+            compiled.memory_analysis().temp_size_in_bytes)
+
+  (whole, most), (parts, less) = evaluate(1), evaluate(4)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+               whole, parts)
+  assert less < most / 2
+
+
 def test_microbatches_count_by_the_positions_they_score():
   config = program.shape(program.complete(UNEVEN))
   source = program.source_of(config.data)
@@ -154,7 +215,7 @@ def test_microbatches_count_by_the_positions_they_score():
     return jax.jit(lambda: step.gradients(
       cut, model.Layout(), params, batch, weight))()
 
-  shares = step._microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
+  shares = step.microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
   assert len(set(shares.tolist())) > 1
   assert_close(gradients(4), gradients(1))
 
@@ -164,7 +225,7 @@ def test_microbatches_on_a_mesh_move_no_examples():
   config = changed(mesh={'data': 4}, train={'microbatches': 2})
   assert_equals_one_device(config)
   layout = mesh.layout(mesh.make(config.mesh))
-  split = jax.jit(lambda x: step._microbatches(layout, 2, step.Batch(*[x] * 4)))
+  split = jax.jit(lambda x: step.microbatches(layout, 2, step.Batch(*[x] * 4)))
   held = jax.device_put(np.zeros((8, 4)), jax.NamedSharding(
     layout.mesh, mesh.spec('BT')))
   text = split.lower(held).compile().as_text()
