@@ -8,6 +8,7 @@ cache, as the shards of a long run do after their first epoch.
 """
 
 import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from train.goodput import Goodput
 
 AIM = 0.01  # of the time of training
 WORDS = 1_000_000  # about 8 MB
+WORDS_OF_DOCUMENT = 100
 # Some seconds each. Chunks are as long as the metrics of a run would be apart.
 SCHEDULES = {'S': TrainConfig(steps=400, chunk_steps=50),
              'M': TrainConfig(steps=30, chunk_steps=5)}
@@ -74,10 +76,11 @@ def prepare(folder: Path, words: int) -> Path:
   rng = np.random.default_rng(0)
   vocabulary = [''.join(map(chr, rng.integers(97, 123, rng.integers(3, 12))))
                 for _ in range(5000)]
-  text = folder / 'documents.txt'
+  text = folder / 'documents.jsonl'
   with text.open('w') as file:
-    for _ in range(max(10, words // 500)):
-      file.write(' '.join(rng.choice(vocabulary, 500)) + '\n\n')
+    for _ in range(words // WORDS_OF_DOCUMENT):
+      drawn = rng.choice(vocabulary, WORDS_OF_DOCUMENT)
+      file.write(json.dumps({'text': ' '.join(drawn)}) + '\n')
   sweeping.command(['data', 'prepare', str(text), f'--out={folder / "shards"}'],
                    os.environ)
   return folder / 'shards'

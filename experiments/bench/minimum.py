@@ -5,9 +5,10 @@ of k devices moves (k-1)/k of a value through each of them to gather or to
 scatter it, and twice that to reduce it.
 
 * data: the gradients are reduced once.
-* fsdp: what is split is gathered for the forward and again for the backward
-  pass, and its gradients are scattered (Rajbhandari et al., 2020, ZeRO-3). What
-  is gathered twice could be kept instead, so a small model may send less.
+* fsdp: what is split is gathered, for the forward and again for the backward
+  pass, and its gradients are scattered (Rajbhandari et al., 2020, ZeRO-3). Only
+  the layers need to be gathered again: the embedding is read in the forward
+  pass alone, and the unembedding where it turns into the backward one.
 * tensor: each of a layer's two halves gathers the residual stream and scatters
   what it adds to it, and the backward pass does the same the other way round;
   so do the embedding and the logits together (Korthikanti et al., 2022). In
@@ -47,21 +48,25 @@ def sent(config: Config, mesh: jax.sharding.Mesh,
   built = program.build(program.shape(config), mesh, True)
   state = jax.eval_shape(built.init, program.hyper(runs))
   shardings = mesh_lib.shardings(state['params'], mesh)
-  parameters = sum(
-    _parameter(FLOAT * leaf.size, _names(sharding.spec), axes, scatters)
-    for leaf, sharding in zip(jax.tree.leaves(state['params']),
-                              jax.tree.leaves(shardings)))
-  return parameters + _stream(config, axes, scatters)
+  total = _stream(config, axes, scatters)
+  for part, parameters in state['params'].items():
+    passes = 2 if part == 'stack' else 1
+    for leaf, sharding in zip(jax.tree.leaves(parameters),
+                              jax.tree.leaves(shardings[part])):
+      total += _parameter(FLOAT * leaf.size, _names(sharding.spec), axes,
+                          passes, scatters)
+  return total
 
 
 def _parameter(size: int, split: set[str], axes: Mapping[str, int],
-               scatters: bool) -> float:
+               passes: int, scatters: bool) -> float:
   """Gathers of a parameter, and the reduction of its gradient.
 
   Args:
     size: bytes of the whole.
     split: the axes over which it is split.
     axes: devices along each.
+    passes: for how many it is gathered.
     scatters: see `sent`.
   """
   parts = axes['fsdp'] if 'fsdp' in split else 1
@@ -70,7 +75,7 @@ def _parameter(size: int, split: set[str], axes: Mapping[str, int],
   copies = math.prod(axes[a] for a in ('data', 'fsdp', 'tensor')
                      if a not in split)
   reduce = 2 * (copies - 1) / copies * gathered / parts
-  return 2 * gather + (1 if scatters else 2) * gather + reduce
+  return passes * gather + (1 if scatters else 2) * gather + reduce
 
 
 def _stream(config: Config, axes: Mapping[str, int], scatters: bool) -> float:

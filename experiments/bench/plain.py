@@ -6,12 +6,12 @@ one jitted step a call. It has the parameters of our model, computes the same
 function, and knows none of the things that make ours fast on a CPU.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from model import ModelConfig
@@ -21,13 +21,13 @@ Params = dict[str, Any]
 Step = Callable[[Params, Any, jax.Array], tuple[Params, Any, jax.Array]]
 
 
-def init(config: ModelConfig, seed: int = 0) -> Params:
+def init(config: ModelConfig, key: jax.Array) -> Params:
   """Draws the parameters (Radford et al., 2019)."""
-  rng = np.random.default_rng(seed)
   D, F, n = config.d_model, config.ff_width, config.n_layers
+  keys = iter(jax.random.split(key, 4 * n + 3))
 
   def normal(*shape: int, std: float = 0.02) -> jax.Array:
-    return jnp.asarray(rng.normal(0, std, shape), jnp.float32)
+    return std * jax.random.normal(next(keys), shape)
 
   def norm() -> Params:
     return {'scale_D': jnp.ones(D), 'bias_D': jnp.zeros(D)}
@@ -37,9 +37,9 @@ def init(config: ModelConfig, seed: int = 0) -> Params:
       'norm_1': norm(), 'norm_2': norm(),
       # queries, keys and values of all heads
       'w_qkv_DE': normal(D, 3 * D),
-      'w_out_DD': normal(D, D, std=0.02 / np.sqrt(2 * n)),
+      'w_out_DD': normal(D, D, std=0.02 / math.sqrt(2 * n)),
       'w_up_DF': normal(D, F), 'b_up_F': jnp.zeros(F),
-      'w_down_FD': normal(F, D, std=0.02 / np.sqrt(2 * n)),
+      'w_down_FD': normal(F, D, std=0.02 / math.sqrt(2 * n)),
       'b_down_D': jnp.zeros(D)}
 
   return {

@@ -14,14 +14,16 @@ Whoever reads from several of these in turn has one of them compute at a time.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
-from experiments import collectives, overrides
+from experiments import collectives, device, overrides
 from experiments.bench import minimum, plain
 from train import Config, distributed, program
 from train import mesh as mesh_lib
@@ -76,7 +78,7 @@ class Plain:
     self._shape = (config.data.batch_size, config.data.length)
     update = plain.optimizer(config.train)
     self._step = plain.step(config.model, update)
-    self._params = plain.init(config.model)
+    self._params = plain.init(config.model, jax.random.key(0))
     self._state = update.init(self._params)
 
   def take(self, steps: int) -> float:
@@ -105,6 +107,7 @@ def answer(training: Ours | Plain, request: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> None:
   """Answers until standard input ends."""
+  device.end_with(os.getppid())
   kind, *rest = arguments
   texts, _ = overrides.split(rest)
   config = overrides.replace(Config(), overrides.parse(Config(), texts))

@@ -21,6 +21,9 @@ from train import Config, MeshConfig, devices
 
 # Tokens per second over those of plain JAX.
 AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
+# Parameters from which on the batch is not split over virtual devices: each
+# would hold all of them, and their products occupy every core as it is.
+LARGE = 2**25
 PRODUCT = 2048  # the width of the matrices whose product is the ceiling
 
 
@@ -42,13 +45,18 @@ class Row:
   plain: float
   ratio: float
 
+  @property
+  def limit(self) -> str:
+    """What takes more than half of the time."""
+    return 'products' if self.mfu > 0.5 else 'between products'
+
 
 def report(names: Sequence[str], seconds: float) -> None:
   """Prints tokens per second, MFU and the ratio to plain JAX."""
   print('\ntrain: tokens/s beside plain JAX, in turns; MFU against a float32 '
         'matrix product\nin the same turns\n\n'
         'size  devices   parameters   tokens/s  ms/step    MFU'
-        '   plain JAX  ours/plain')
+        '   plain JAX  ours/plain  limit')
   best = {}
   for name in names:
     config = sizes.single(SIZES[name])
@@ -58,20 +66,23 @@ def report(names: Sequence[str], seconds: float) -> None:
     for row in rows:
       print(f'{name:4} {row.devices:8} {parameters:12,} '
             f'{tokens / row.seconds:10,.0f} {row.seconds * 1e3:8.1f} '
-            f'{row.mfu:6.1%} {tokens / row.plain:11,.0f} {row.ratio:11.2f}',
-            flush=True)
+            f'{row.mfu:6.1%} {tokens / row.plain:11,.0f} {row.ratio:11.2f}  '
+            f'{row.limit}', flush=True)
     best[name] = max(row.ratio for row in rows)
   print('aim, times plain JAX: ' + '; '.join(
     f'{AIMS[name]} at {name} {interleaved.verdict([best[name] >= AIMS[name]])}'
-    f' ({best[name]:.2f})' for name in names))
+    f' ({best[name]:.2f})' for name in names)
+    + '\nlimit: what takes more than half of the time, if products ran at the '
+    'ceiling: they,\nor what lies between them and makes them slower')
 
 
 def measure(config: Config, seconds: float) -> list[Row]:
   """Ours on one device and on all cores, in turns with the peer."""
   layouts = [1]
   cores = len(launcher.cores())
-  if (not launcher.accelerator_installed() and cores > 1
-      and config.data.batch_size % cores == 0):
+  if (cores > 1 and not launcher.accelerator_installed()
+      and config.data.batch_size % cores == 0
+      and count.parameters(config.model).total < LARGE):
     layouts.append(cores)
   flops = config.data.batch_size * count.train_flops(
     config.model, config.data.length)
