@@ -52,6 +52,7 @@ def report() -> None:
 def measure(base: Config, depths: Sequence[int]) -> Iterator[Row]:
   """Compiles the train step at each depth, without a cache."""
   jax.config.update('jax_enable_compilation_cache', False)
+  seconds(base)  # what the first compilation of a process takes longer
   for n in depths:
     config = overrides.replace(base, {'model.n_layers': n})
     scanned = seconds(overrides.replace(config, {'model.unroll': 1}))

@@ -14,59 +14,71 @@ from typing import Any
 import numpy as np
 
 from experiments import training_options
-from experiments.bench import interleaved, sizes
+from experiments.bench import sizes
 from experiments.bench.sizes import SIZES
 from model import count
 from train import Config, loop
 from train.goodput import Goodput
 
 AIM = 0.02  # of the time of training
-SAVES = 5
-# Steps of a chunk, in which a save has to end.
-CHUNKS = {'M': 5, 'L': 1}
+# Steps of a chunk, in which a save should end, and saves.
+SCHEDULES = {'M': (2, 10), 'L': (1, 3)}
 MOMENTS = 2  # beside each parameter
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """What one save costs, in seconds; medians over saves.
+  """What one save costs, in seconds.
 
   Attributes:
-    stopped: the loop waits for it.
-    slowed: what the steps behind which it is written take longer.
+    stopped: the loop waits for it; the median over saves.
+    slowed: what the steps behind which it is written take longer, on average.
+    error: the standard error of `slowed`.
     step: a step without a save.
     size: bytes of the state.
   """
 
   stopped: float
   slowed: float
+  error: float
   step: float
   size: int
 
-  def share(self, every: int) -> float:
-    """Of the time of training, with a save every so many steps."""
-    cost = self.stopped + self.slowed
+  def share(self, every: int, errors: float = 0.0) -> float:
+    """Of the time of training, with a save every so many steps.
+
+    Args:
+      every: steps.
+      errors: how many standard errors to add to the cost.
+    """
+    cost = self.stopped + max(0.0, self.slowed + errors * self.error)
     return cost / (every * self.step + cost)
+
+  def verdict(self, every: int) -> str:
+    """Whether the aim is reached, as far as these numbers tell."""
+    if self.share(every, errors=2) < AIM:
+      return 'reached'
+    return ('NOT reached' if self.share(every, errors=-2) >= AIM
+            else 'not decided: the machine is too unsteady')
 
 
 def report(names: Sequence[str]) -> None:
   """Prints the cost of each size that has a realistic state."""
   every = training_options.LEAST_STEPS
   print('\ncheckpoint: asynchronous saves of a run\n\n'
-        'size  state MB  s/step  stopped s  slowed s  share at one in '
+        'size  state MB  s/step  stopped s  slowed s          share at one in '
         f'{every} steps')
-  shares = []
+  verdicts = []
   for name in names:
-    if name in CHUNKS:
+    if name in SCHEDULES:
       with tempfile.TemporaryDirectory() as folder:
-        row = measure(SIZES[name], CHUNKS[name], SAVES, Path(folder))
-      shares.append(row.share(every))
+        row = measure(SIZES[name], *SCHEDULES[name], Path(folder))
+      verdicts.append(f'{name} {row.verdict(every)}')
       print(f'{name:4} {row.size / 1e6:9,.0f} {row.step:7.2f} '
-            f'{row.stopped:10.3f} {row.slowed:9.2f} {shares[-1]:10.2%}',
-            flush=True)
-  print(f'aim: under {AIM:.0%} with a save every {every} steps, the least that '
-        'a run saves by default: '
-        + interleaved.verdict([share < AIM for share in shares]))
+            f'{row.stopped:10.3f} {row.slowed:9.2f} ± {row.error:.2f} '
+            f'{row.share(every):13.2%}', flush=True)
+  print(f'aim: under {AIM:.0%} with a save every {every} steps, the most often '
+        f'that a run saves by default: {", ".join(verdicts)}')
 
 
 def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
@@ -85,9 +97,10 @@ def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
 
   loop.fit([config], folder, alone=loop.Alone(
     clock, preempted=lambda: False, on_line=line))
-  # The first two chunks compile, and warm up Orbax with their save.
+  # The first two chunks compile, and the save after them warms up Orbax.
   behind, free = np.array(seconds[4:]).reshape(-1, 2).T
-  stopped = np.diff(saved[3::2])
-  return Row(float(np.median(stopped)), float(np.median(behind - free)),
+  slowed = behind - free
+  return Row(float(np.median(np.diff(saved[3::2]))), float(slowed.mean()),
+             float(slowed.std(ddof=1) / np.sqrt(len(slowed))),
              float(np.median(free)) / chunk,
              4 * (1 + MOMENTS) * count.parameters(config.model).total)

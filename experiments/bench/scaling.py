@@ -77,7 +77,7 @@ def report(seconds: float) -> None:
 def measure(config: Config, layouts: tuple[Mapping[str, int], ...],
             seconds: float) -> Iterator[Row]:
   """Compiles and times each layout."""
-  with Stepper('ours', config, interleaved.environment()) as one:
+  with Stepper('ours', config, interleaved.environment(virtual=1)) as one:
     for layout in layouts:
       sharded = overrides.replace(
         config, {f'mesh.{axis}': n for axis, n in layout.items()})

@@ -214,9 +214,13 @@ def test_a_save_is_counted_against_the_interval(tmp_path):
   assert row.size == 12 * count.parameters(TINY.model).total
   # The loop was asked for saves that it then made.
   assert len(list((tmp_path / 'checkpoints').iterdir())) == 2
-  whole = dataclasses.replace(row, stopped=0.5, slowed=0.5, step=1.0)
-  assert whole.share(1) == 0.5
-  assert whole.share(99) == 0.01
+  clear = dataclasses.replace(row, stopped=0.5, slowed=0.5, error=0.1, step=1.0)
+  assert clear.share(1) == 0.5
+  assert clear.share(99) == 0.01
+  assert (clear.verdict(99), clear.verdict(9)) == ('reached', 'NOT reached')
+  # Neither would follow from numbers that vary as much as these.
+  unsteady = dataclasses.replace(clear, slowed=-9.0, error=9.0)
+  assert unsteady.verdict(99).startswith('not decided')
 
 
 @pytest.mark.slow
