@@ -60,7 +60,8 @@ class Stepper:
     line = self._process.stdout.readline()
     if not line:
       raise ChildProcessError(
-        f'{self._process.args!r} ended with {self._process.wait()}')
+        'a process of the benchmark ended with exit code '
+        f'{self._process.wait()}: {self._process.args!r}')
     answer: dict[str, Any] = json.loads(line)
     return answer
 
@@ -120,6 +121,9 @@ def ratio(times: Mapping[str, np.ndarray], slower: str, faster: str) -> float:
 
 def verdict(reached: Sequence[bool]) -> str:
   """Whether an aim was reached, in words."""
+  if not reached:
+    return 'not measured'
   if all(reached):
     return 'reached'
-  return f'NOT reached in {len(reached) - sum(reached)} of {len(reached)}'
+  missed = f' in {len(reached) - sum(reached)} of {len(reached)}'
+  return 'NOT reached' + (missed if len(reached) > 1 else '')

@@ -78,7 +78,7 @@ def report(names: Sequence[str]) -> None:
             f'{row.stopped:10.3f} {row.slowed:9.2f} ± {row.error:.2f} '
             f'{row.share(every):13.2%}', flush=True)
   print(f'aim: under {AIM:.0%} with a save every {every} steps, the most often '
-        f'that a run saves by default: {", ".join(verdicts)}')
+        f'that a run saves by default: {", ".join(verdicts) or "not measured"}')
 
 
 def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
