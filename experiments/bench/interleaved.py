@@ -85,7 +85,7 @@ def environment(tuned: bool = True, virtual: int = 0) -> dict[str, str]:
     virtual: CPU devices to pretend; 0: the devices that are there.
   """
   kept = {k: v for k, v in os.environ.items() if k not in launcher.ALLOCATOR}
-  kept.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # XLA's errors, no warnings
+  kept['TF_CPP_MIN_LOG_LEVEL'] = '2'  # XLA's errors, no warnings
   if virtual:
     kept |= launcher.virtual_devices(virtual)
   if tuned and (virtual or not launcher.accelerator_installed()):
