@@ -22,7 +22,7 @@ from train.goodput import Goodput
 
 AIM = 0.02  # of the time of training
 # Steps of a chunk, in which a save should end, and saves.
-SCHEDULES = {'M': (2, 10), 'L': (1, 3)}
+SCHEDULES = {'M': (2, 6), 'L': (1, 3)}
 MOMENTS = 2  # beside each parameter
 
 
