@@ -56,6 +56,15 @@ def cores() -> list[int]:
   return list(range(os.cpu_count() or 1))
 
 
+def virtual_devices(count: int) -> dict[str, str]:
+  """The environment in which a CPU is as many devices."""
+  wanted = {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': str(count)}
+  if count > 1:
+    # With fewer threads than this XLA's rendezvous can dead-lock.
+    wanted['NPROC'] = str(2 * count)
+  return wanted
+
+
 def launch(plan: Plan, workers: int, arguments: Sequence[str]) -> int:
   """Runs what is missing of a plan.
 

@@ -148,8 +148,5 @@ def environment(options: Options) -> dict[str, str]:
     and not launcher.accelerator_installed())
   wanted = dict(launcher.ALLOCATOR) if on_cpu or virtual else {}
   if virtual:
-    wanted |= {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': str(virtual)}
-  if virtual > 1:
-    # With fewer threads than this XLA's rendezvous can dead-lock.
-    wanted['NPROC'] = str(2 * virtual)
+    wanted |= launcher.virtual_devices(virtual)
   return wanted

@@ -124,8 +124,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
                state: State, count: jax.Array, hyper: Hyper,
                instance: Instance) -> tuple[State, dict[str, jax.Array]]:
     replicas = {k: v for k, v in state.items() if k != 'step'}
-    every = jax.vmap(update, in_axes=(0, None, 0, instance_axis),
-                     spmd_axis_name=over)
+    every = _mapped(update, (0, None, 0, instance_axis), over)
 
     # The trip count is an input, so the last, shorter chunk of a run needs no
     # compilation of its own.
@@ -164,6 +163,34 @@ def build(config: Config, mesh: Mesh, shared: bool,
                        jnp.arange(batches))
 
   return Program(init, chunk, evaluate)
+
+
+def _mapped(function: Callable[..., Any], in_axes: Sequence[int | None],
+            over: str | None) -> Callable[..., Any]:
+  """A function of one replica, of all of them.
+
+  A single one is called as it is. Mapped, its products have one more axis, of
+  length one, and XLA:CPU computes them more slowly: without it, a model of 4
+  layers of width 64 takes 1.2 times as many steps per second.
+
+  Args:
+    function: its arguments are trees of arrays.
+    in_axes: for each argument, 0 where its arrays lead with R, or None.
+    over: the mesh axis of R, or None.
+  """
+  every = jax.vmap(function, in_axes=in_axes, spmd_axis_name=over)
+
+  def run(*arguments: Any) -> Any:
+    counts = {len(leaf) for argument, axis in zip(arguments, in_axes)
+              if axis == 0 for leaf in jax.tree.leaves(argument)}
+    if counts != {1}:
+      return every(*arguments)
+    alone = (argument if axis is None
+             else jax.tree.map(lambda leaf: leaf[0], argument)
+             for argument, axis in zip(arguments, in_axes))
+    return jax.tree.map(lambda leaf: leaf[None], function(*alone))
+
+  return run
 
 
 def evaluation_batches(config: Config, source: Source, split: str) -> int:

@@ -1,0 +1,63 @@
+"""The part `pmap`: the two ways to compile data-parallel training."""
+
+import dataclasses
+
+import numpy as np
+
+from experiments import launcher
+from experiments.bench import interleaved, sizes
+from experiments.bench.interleaved import Stepper
+from experiments.bench.sizes import SIZES
+from train import Config, MeshConfig
+
+AIM = 1.1  # jit's time over pmap's, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """Both ways on so many devices.
+
+  Attributes:
+    devices: over which the batch is split.
+    jit: seconds of a step.
+    pmap: the same.
+    ratio: the time of pmap over that of jit.
+    losses: after the first step, with jit and with pmap.
+  """
+
+  devices: int
+  jit: float
+  pmap: float
+  ratio: float
+  losses: tuple[float, float]
+
+
+def report(seconds: float) -> None:
+  """Prints both times, and that the losses are the same."""
+  config = sizes.single(SIZES['S'])
+  cores = len(launcher.cores())
+  row = measure(config, cores if cores > 1 and not
+                config.data.batch_size % cores else 2, seconds)
+  print(f'\npmap: size S, the batch split over {row.devices} virtual devices, '
+        'in turns\n\n'
+        '   jit ms/step   pmap ms/step   pmap/jit   loss with jit and pmap\n'
+        f'{row.jit * 1e3:14.1f} {row.pmap * 1e3:14.1f} {row.ratio:10.2f}   '
+        f'{row.losses[0]:.6f} {row.losses[1]:.6f}\n'
+        f'aim: jit takes at most {AIM} times as long as pmap '
+        f'({interleaved.verdict([row.ratio >= 1 / AIM])}, '
+        f'{1 / row.ratio:.2f})', flush=True)
+
+
+def measure(config: Config, devices: int, seconds: float) -> Row:
+  """Times both in turns."""
+  environment = interleaved.environment(virtual=devices)
+  jitted, mapped = (
+    dataclasses.replace(config, mesh=MeshConfig(
+      replica=1, data=devices, compile=way)) for way in ('jit', 'pmap'))
+  with (Stepper('ours', jitted, environment) as jit,
+        Stepper('ours', mapped, environment) as pmap):
+    losses = jit.loss, pmap.loss
+    times = interleaved.measure({'jit': jit.take, 'pmap': pmap.take}, seconds)
+  return Row(devices, float(np.median(times['jit'])),
+             float(np.median(times['pmap'])),
+             interleaved.ratio(times, 'pmap', 'jit'), losses)

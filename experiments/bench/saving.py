@@ -1,0 +1,106 @@
+"""The part `checkpoint`: what asynchronous checkpoints cost the loop.
+
+A run saves after every second chunk. A save stops the loop while the state is
+copied, and slows the chunk behind which it is written; the chunk after that has
+the machine to itself. So each save brings what it is compared with.
+"""
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import training_options
+from experiments.bench import sizes
+from experiments.bench.sizes import SIZES
+from model import count
+from train import Config, loop
+from train.goodput import Goodput
+
+AIM = 0.02  # of the time of training
+# Steps of a chunk, in which a save should end, and saves.
+SCHEDULES = {'M': (2, 6), 'L': (1, 3)}
+MOMENTS = 2  # beside each parameter
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """What one save costs, in seconds.
+
+  Attributes:
+    stopped: the loop waits for it; the median over saves.
+    slowed: what the steps behind which it is written take longer, on average.
+    error: the standard error of `slowed`.
+    step: a step without a save.
+    size: bytes of the state.
+  """
+
+  stopped: float
+  slowed: float
+  error: float
+  step: float
+  size: int
+
+  def share(self, every: int, errors: float = 0.0) -> float:
+    """Of the time of training, with a save every so many steps.
+
+    Args:
+      every: steps.
+      errors: how many standard errors to add to the cost.
+    """
+    cost = self.stopped + max(0.0, self.slowed + errors * self.error)
+    return cost / (every * self.step + cost)
+
+  def verdict(self, every: int) -> str:
+    """Whether the aim is reached, as far as these numbers tell."""
+    if self.share(every, errors=2) < AIM:
+      return 'reached'
+    return ('NOT reached' if self.share(every, errors=-2) >= AIM
+            else 'not decided: the machine is too unsteady')
+
+
+def report(names: Sequence[str]) -> None:
+  """Prints the cost of each size that has a realistic state."""
+  every = training_options.LEAST_STEPS
+  print('\ncheckpoint: asynchronous saves of a run\n\n'
+        'size  state MB  s/step  stopped s  slowed s          share at one in '
+        f'{every} steps')
+  verdicts = []
+  for name in names:
+    if name in SCHEDULES:
+      with tempfile.TemporaryDirectory() as folder:
+        row = measure(SIZES[name], *SCHEDULES[name], Path(folder))
+      verdicts.append(f'{name} {row.verdict(every)}')
+      print(f'{name:4} {row.size / 1e6:9,.0f} {row.step:7.2f} '
+            f'{row.stopped:10.3f} {row.slowed:9.2f} ± {row.error:.2f} '
+            f'{row.share(every):13.2%}', flush=True)
+  print(f'aim: under {AIM:.0%} with a save every {every} steps, the most often '
+        f'that a run saves by default: {", ".join(verdicts) or "not measured"}')
+
+
+def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
+  """Trains with a save after every second chunk, and reads the loop's clock."""
+  config = sizes.single(config)
+  config = dataclasses.replace(config, train=dataclasses.replace(
+    config.train, chunk_steps=chunk, checkpoint_every=2 * chunk,
+    steps=2 * chunk * (saves + 2)))
+  clock = Goodput()
+  seconds: list[float] = []  # of each chunk
+  saved: list[float] = []  # before the line of each chunk
+
+  def line(found: dict[str, Any]) -> None:
+    seconds.append(found['seconds'])
+    saved.append(clock.seconds['checkpoint'])
+
+  loop.fit([config], folder, alone=loop.Alone(
+    clock, preempted=lambda: False, on_line=line))
+  # The first two chunks compile, and the save after them warms up Orbax.
+  behind, free = np.array(seconds[4:]).reshape(-1, 2).T
+  slowed = behind - free
+  return Row(float(np.median(np.diff(saved[3::2]))), float(slowed.mean()),
+             float(slowed.std(ddof=1) / np.sqrt(len(slowed))),
+             float(np.median(free)) / chunk,
+             4 * (1 + MOMENTS) * count.parameters(config.model).total)

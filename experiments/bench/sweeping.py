@@ -1,0 +1,48 @@
+"""The part `sweep`: a sweep's wall-clock against one process for each run."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments import plan
+from experiments.bench import interleaved
+
+PLAN = ('depth', '--preset=smoke', '--strata=text')
+
+
+def report() -> None:
+  """Prints the wall-clock of both."""
+  with tempfile.TemporaryDirectory() as folder:
+    cache = {**os.environ, 'XDG_CACHE_HOME': f'{folder}/cache'}
+    made = plan.make('depth', 'smoke', ['text'], {}, Path(folder) / 'count')
+    runs = made.run_ids()
+    together = command(['run', *PLAN, f'--runs={folder}/together'], cache)
+    apart = sum(command(['work', *PLAN, f'--runs={folder}/apart',
+                         f'--only={run}'],
+                        {**cache, 'XDG_CACHE_HOME': f'{folder}/{i}'})
+                for i, run in enumerate(runs))
+  print(f'\nsweep: {len(runs)} runs of `fathom run {" ".join(PLAN)}`, seconds, '
+        'report included\n\n'
+        '   together   one process a run   apart/together\n'
+        f'{together:11.1f} {apart:19.1f} {apart / together:16.2f}\n'
+        'aim: together takes less '
+        f'({interleaved.verdict([together < apart])})', flush=True)
+
+
+def command(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
+  """Seconds that a `fathom` command takes.
+
+  Raises:
+    ChildProcessError: it failed.
+  """
+  started = time.perf_counter()
+  code = subprocess.run([sys.executable, '-m', 'experiments', *arguments],
+                        env=environment, stdout=subprocess.DEVNULL,
+                        check=False).returncode
+  if code:
+    raise ChildProcessError(f'fathom {" ".join(arguments)} ended with {code}')
+  return time.perf_counter() - started

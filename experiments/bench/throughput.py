@@ -1,0 +1,114 @@
+"""The part `train`: tokens per second beside plain JAX, and MFU.
+
+Ours runs as Fathom's commands start it: with an allocator that keeps its memory
+(see `launcher`), on one device, and where there are several cores also with the
+batch split over as many virtual ones. The peer runs as one starts Python.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import jax
+import numpy as np
+
+from experiments import launcher
+from experiments.bench import interleaved, sizes
+from experiments.bench.interleaved import Stepper
+from experiments.bench.sizes import SIZES
+from model import count
+from train import Config, MeshConfig, devices
+
+# Tokens per second over those of plain JAX.
+AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
+# Parameters from which on the batch is not split over virtual devices: each
+# would hold all of them, and their products occupy every core as it is.
+LARGE = 2**25
+PRODUCT = 2048  # the width of the matrices whose product is the ceiling
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One size on so many devices.
+
+  Attributes:
+    devices: over which the batch is split.
+    seconds: of a step.
+    mfu: model FLOP/s over those of a matrix product at that time.
+    plain: seconds of a step of the peer.
+    ratio: how many times as fast as the peer.
+  """
+
+  devices: int
+  seconds: float
+  mfu: float
+  plain: float
+  ratio: float
+
+  @property
+  def limit(self) -> str:
+    """What takes more than half of the time."""
+    return 'products' if self.mfu > 0.5 else 'between products'
+
+
+def report(names: Sequence[str], seconds: float) -> None:
+  """Prints tokens per second, MFU and the ratio to plain JAX."""
+  print('\ntrain: tokens/s beside plain JAX, in turns; MFU against a float32 '
+        'matrix product\nin the same turns\n\n'
+        'size  devices   parameters   tokens/s  ms/step    MFU'
+        '   plain JAX  ours/plain  limit')
+  best = {}
+  for name in names:
+    config = sizes.single(SIZES[name])
+    parameters = count.parameters(config.model).total
+    tokens = sizes.tokens(config)
+    rows = measure(config, seconds)
+    for row in rows:
+      print(f'{name:4} {row.devices:8} {parameters:12,} '
+            f'{tokens / row.seconds:10,.0f} {row.seconds * 1e3:8.1f} '
+            f'{row.mfu:6.1%} {tokens / row.plain:11,.0f} {row.ratio:11.2f}  '
+            f'{row.limit}', flush=True)
+    best[name] = max(row.ratio for row in rows)
+  print('aim, times plain JAX: ' + '; '.join(
+    f'{AIMS[name]} at {name} {interleaved.verdict([best[name] >= AIMS[name]])}'
+    f' ({best[name]:.2f})' for name in names)
+    + '\nlimit: what takes more than half of the time, if products ran at the '
+    'ceiling: they,\nor what lies between them and makes them slower')
+
+
+def measure(config: Config, seconds: float) -> list[Row]:
+  """Ours on one device and on all cores, in turns with the peer."""
+  layouts = [1]
+  cores = len(launcher.cores())
+  if (cores > 1 and not launcher.accelerator_installed()
+      and config.data.batch_size % cores == 0
+      and count.parameters(config.model).total < LARGE):
+    layouts.append(cores)
+  flops = config.data.batch_size * count.train_flops(
+    config.model, config.data.length)
+  with ExitStack() as stack:
+    takes = {'plain': stack.enter_context(Stepper(
+      'plain', config, interleaved.environment(tuned=False))).take,
+      'product': _products}
+    for n in layouts:
+      split = dataclasses.replace(config, mesh=MeshConfig(replica=1, data=n))
+      takes[f'{n}'] = stack.enter_context(Stepper(
+        'ours', split, interleaved.environment(virtual=n if n > 1 else 0))).take
+    times = interleaved.measure(takes, seconds)
+  ceiling = 2 * PRODUCT**3 / times['product']
+  plain = float(np.median(times['plain']))
+  return [Row(n, float(np.median(times[f'{n}'])),
+              float(np.median(flops / times[f'{n}'] / ceiling)), plain,
+              interleaved.ratio(times, 'plain', f'{n}')) for n in layouts]
+
+
+def _products(number: int) -> float:
+  """Seconds of so many matrix products, here and now."""
+  return number * 2 * PRODUCT**3 / devices.measured_flops(PRODUCT)
+
+
+def device() -> str:
+  """What this machine computes with."""
+  found = jax.devices()
+  return (f'{found[0].device_kind}, {len(found)} device(s), '
+          f'{len(launcher.cores())} core(s), jax {jax.__version__}')
