@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+import train
 from experiments import overrides
 from experiments.bench import interleaved, sweeping
 from experiments.bench.sizes import SIZES
@@ -95,7 +96,7 @@ def measure(config: Config, corpus: Path, folder: Path) -> Row:
   source.streams = True
   clock = Goodput()
   first: list[float] = []
-  loop.fit([config], folder, alone=loop.Alone(
+  train.fit([config], folder, alone=loop.Alone(
     clock, preempted=lambda: False,
     on_line=lambda line: first.append(line['data_wait'])))
   return Row(clock.seconds['step'], clock.seconds['data_wait'], first[0],

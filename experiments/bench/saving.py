@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import train
 from experiments import training_options
 from experiments.bench import sizes
 from experiments.bench.sizes import SIZES
@@ -95,7 +96,7 @@ def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
     seconds.append(found['seconds'])
     saved.append(clock.seconds['checkpoint'])
 
-  loop.fit([config], folder, alone=loop.Alone(
+  train.fit([config], folder, alone=loop.Alone(
     clock, preempted=lambda: False, on_line=line))
   # The first two chunks compile, and the save after them warms up Orbax.
   behind, free = np.array(seconds[4:]).reshape(-1, 2).T
