@@ -17,17 +17,25 @@ def written(path: Path) -> Iterator[BinaryIO]:
   # The number keeps a process that is about to end out of its successor's way.
   partial = path.with_name(f'.{path.name}.{os.getpid()}{PARTIAL}')
   try:
-    with partial.open('wb') as file:
-      yield file
-      file.flush()
-      os.fsync(file.fileno())
-    partial.replace(path)
-  except OSError as error:
-    error.filename = error.filename or str(path)  # disk full names no file
-    raise
+    with named(path):
+      with partial.open('wb') as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+      partial.replace(path)
   finally:
     partial.unlink(missing_ok=True)
   sync(path.parent)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+  """Has what fails in it name a file: a full disk does not by itself."""
+  try:
+    yield
+  except OSError as error:
+    error.filename = error.filename or str(path)
+    raise
 
 
 def replace(path: Path, text: str) -> None:

@@ -50,7 +50,8 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
 '''
 
 # How much XLA works on a program. A smoke test compiles much and computes
-# little; the programs of `cpu` run as fast with one level less than the most.
+# little; the programs of `cpu` run as fast with one level less than the most,
+# and without the fusion emitters, which take long to compile.
 COMPILER_FLAGS = {
   'smoke': '--xla_backend_optimization_level=0 '
            '--xla_cpu_use_fusion_emitters=false',

@@ -30,7 +30,7 @@ def launch(arguments: Sequence[str], processes: int,
     environment: of every child.
   """
   given = [a for a in arguments if not a.startswith('--local-processes')]
-  port = _free_port()
+  port = free_port()
   children = [subprocess.Popen(
     [sys.executable, '-m', 'experiments', *given,
      f'--coordinator=127.0.0.1:{port}', f'--processes={processes}',
@@ -103,7 +103,8 @@ def _relay(process: int, stream: IO[str] | None) -> None:
     sys.stdout.flush()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+  """A port of this machine that nobody listens on now."""
   with socket.socket() as s:
     s.bind(('127.0.0.1', 0))
     return s.getsockname()[1]

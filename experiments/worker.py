@@ -20,7 +20,7 @@ from experiments.measurement import Row
 from experiments.queue import Group, missing
 from experiments.store import Store, write_json
 from model.config import ConfigError
-from train import metrics, program
+from train import loop, metrics, program
 
 LEASE_SECONDS = 0.5
 
@@ -90,8 +90,7 @@ def run(experiment: str, group: Group, store: Store,
   started = time.perf_counter()
 
   shape = group.configs[0]
-  length = program.source_of(program.shape(shape).data).length
-  tokens_per_step = len(group.configs) * shape.data.batch_size * length
+  tokens_per_step = len(group.configs) * loop.tokens(program.shape(shape))
 
   def progress(step: int, tokens_per_second: float) -> None:
     on_progress({'group': group.id, 'stratum': group.stratum, 'step': step,

@@ -29,15 +29,14 @@ class MetricsLog:
     # What a process that was killed did after its last checkpoint.
     self.dropped = [line for line in lines if line['step'] > resume_step]
     durable.replace(path, ''.join(map(_encode, kept)))
+    self._path = path
     self._file = path.open('a')
 
   def write(self, line: Mapping[str, Any]) -> None:
     """Adds one line; it must hold a `step`."""
-    try:
+    with durable.named(self._path):
       self._file.write(_encode(line))
       self._file.flush()
-    except OSError as error:  # it does not say by itself which file
-      raise OSError(error.errno, error.strerror, self._file.name) from error
 
   def __enter__(self) -> 'MetricsLog':
     return self

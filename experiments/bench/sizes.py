@@ -34,8 +34,3 @@ def arguments(config: Config) -> list[str]:
   return [f'{overrides.PREFIX}{path}={value}'
           for path, _, value in overrides.leaves(config)
           if value != default[path]]
-
-
-def tokens(config: Config) -> int:
-  """Tokens of one step of one replica."""
-  return config.data.batch_size * config.data.length

@@ -17,7 +17,7 @@ from experiments.bench import interleaved, sizes
 from experiments.bench.interleaved import Stepper
 from experiments.bench.sizes import SIZES
 from model import count
-from train import Config, MeshConfig, devices
+from train import Config, MeshConfig, devices, loop
 
 # Tokens per second over those of plain JAX.
 AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
@@ -61,7 +61,7 @@ def report(names: Sequence[str], seconds: float) -> None:
   for name in names:
     config = sizes.single(SIZES[name])
     parameters = count.parameters(config.model).total
-    tokens = sizes.tokens(config)
+    tokens = loop.tokens(config)
     rows = measure(config, seconds)
     for row in rows:
       print(f'{name:4} {row.devices:8} {parameters:12,} '

@@ -3,12 +3,13 @@
 import os
 import shutil
 import signal
-import socket
 
 import numpy as np
 import psutil
 import pytest
 from training_process import Train, lines
+
+from experiments import local_processes
 
 # Sums over devices add up in another order.
 ROUNDING = 1e-4
@@ -88,9 +89,7 @@ def test_sigterm_on_one_process_stops_all_at_the_same_step(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_never_comes_is_named(tmp_path):
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    port = free.getsockname()[1]
+  port = local_processes.free_port()
   with Train(tmp_path / 'runs', f'--coordinator=127.0.0.1:{port}',
              '--processes=3', '--process=0', '--timeout=5') as run:
     assert run.code() == 1, run.said()
