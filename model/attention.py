@@ -96,6 +96,9 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
     total_BHT = jnp.ones_like(total_BHT)
   weight = weight_BHTS.reshape(score.shape).astype(v_BSGK.dtype)
   mixed = jnp.einsum('BGhTS,BSGK->BTGhK', weight, v_BSGK)
+  # XLA:CPU sums slowly past an axis of length one, so one head has no axis.
+  heads = (H,) if H > 1 else ()
   # Dividing what was read is cheaper than dividing the pattern by T / K.
-  total_BTH1 = total_BHT.swapaxes(1, 2)[..., None]
-  return (mixed.reshape(B, T, H, K) / total_BTH1).astype(q_BTHK.dtype)
+  mixed = (mixed.reshape(B, T, *heads, K)
+           / total_BHT.swapaxes(1, 2).reshape(B, T, *heads, 1))
+  return mixed.reshape(B, T, H, K).astype(q_BTHK.dtype)

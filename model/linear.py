@@ -95,9 +95,11 @@ def _cpu_backward(axes, x, w, dy):
   dy = dy.reshape(-1, w.shape[1])
   dy, x = optimization_barrier((dy.astype(x.dtype), x))
   dx = jnp.dot(dy, w.astype(x.dtype).T)
-  # The product runs faster with the wider dimension last.
+  # The product runs faster with the wider dimension last; the barrier keeps XLA
+  # from turning it round again.
   if x.shape[1] <= dy.shape[1]:
     dw = jnp.dot(x.astype(w.dtype).T, dy.astype(w.dtype))
   else:
-    dw = jnp.dot(dy.astype(w.dtype).T, x.astype(w.dtype)).T
+    dw = optimization_barrier(
+      jnp.dot(dy.astype(w.dtype).T, x.astype(w.dtype))).T
   return dx.reshape(shapes[0]), dw.reshape(shapes[1])

@@ -433,7 +433,9 @@ def test_interrupting_ends_every_process(tmp_path):
   with contextlib.suppress(ProcessLookupError):
     os.killpg(process.pid, signal.SIGINT)
   _, said = process.communicate(timeout=900)
-  assert process.returncode in (130, 0), said  # it may just have ended
+  # It may just have ended. CPython ends by the signal itself, which a shell
+  # also reports as 130, if the interrupt came inside exec() of an import.
+  assert process.returncode in (130, -signal.SIGINT, 0), said
   # Python tells of an interrupt inside a destructor in its own way.
   assert 'Traceback' not in said or 'Exception ignored' in said
 

@@ -15,7 +15,7 @@ Controls. Random initialisation behind every probe, control tasks, a wide
 network of equal parameters, a looped one of equal parameters per layer, the
 shortcut baselines of the data, and an easiest cell that must be solved.
 
-Cost. `cpu`: 1.4e13 FLOPs, 17 minutes of a slow core, 8.5 of two. `smoke`: a
+Cost. `cpu`: 1.4e13 FLOPs, 13 minutes of a slow core, 6.5 of two. `smoke`: a
 minute, nearly all of it compilation, and no evidence. `accelerator`: the
 published settings; see `fathom plan`.
 
