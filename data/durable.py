@@ -45,8 +45,9 @@ def replace(path: Path, text: str) -> None:
   and missed by nobody if a power cut brings back what was there before.
   """
   partial = path.with_name(f'.{path.name}{PARTIAL}')
-  partial.write_text(text)
-  partial.replace(path)
+  with named(path):
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def write_json(path: Path, content: Any) -> None:

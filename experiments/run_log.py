@@ -13,7 +13,7 @@ log = logging.getLogger('fathom')
 
 
 class _File(logging.StreamHandler):
-  """Goes on without the log where the disk is full; what fails says so."""
+  """Goes on without the log where the disk is full, or the run has ended."""
 
   def handleError(self, record: logging.LogRecord) -> None:
     """Keeps the traceback of a line that was not written to itself."""
@@ -33,6 +33,10 @@ def to_file(folder: Path, process: int) -> Iterator[None]:
     logger.addHandler(handler)
     # Past the root's handlers: any library may have put one there.
     logger.propagate = False
+  # What failed in an event loop of a library is told when Python forgets it,
+  # which may be after all else; this one logger therefore keeps the file.
+  loops = logging.getLogger('asyncio')
+  loops.handlers, loops.propagate = [handler], False
   # What a person needs of a library's errors is told in one line.
   screen.addFilter(_is_own)
   absl.addHandler(screen)

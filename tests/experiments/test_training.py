@@ -2,10 +2,12 @@ import dataclasses
 import random
 import resource
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
-from training_process import Train, goodput, lines
+from training_process import ROOT, Train, goodput, lines
 
 from experiments import command_line, identity, store, training_options
 from experiments.configs import CONFIGS
@@ -122,6 +124,27 @@ def test_an_absent_platform_is_exit_code_3(tmp_path):
   with Train(tmp_path / 'runs', config=['--config.mesh.platform=gpu']) as run:
     assert run.code() == 3, run.said()
   assert '--config.mesh.platform=gpu' in run.said()
+
+
+def test_what_fails_in_an_event_loop_goes_to_the_log_even_after_the_run(
+    tmp_path):
+  program = """
+import asyncio, gc, sys
+from pathlib import Path
+from experiments import run_log
+
+async def forgets(reason):
+  future = asyncio.get_running_loop().create_future()
+  future.set_exception(OSError(reason))
+
+with run_log.to_file(Path(sys.argv[1]), 0):
+  asyncio.run(forgets('during')); gc.collect()
+asyncio.run(forgets('after')); gc.collect()
+"""
+  ended = subprocess.run([sys.executable, '-c', program, str(tmp_path)],
+                         cwd=ROOT, capture_output=True, text=True, check=True)
+  assert ended.stderr == ''
+  assert 'during' in (tmp_path / 'process-0.log').read_text()
 
 
 @pytest.mark.slow
