@@ -12,6 +12,11 @@ from model.config import ModelConfig
 from model.linear import project
 from model.sites import Sites
 
+# Queries that a CPU takes at a time under a causal mask, and in how many pieces
+# it takes them at most, since each is compiled.
+ROWS = 128
+MOST_PIECES = 4
+
 
 class Attention(nn.Module):
   """Multi-head attention (Vaswani et al., 2017).
@@ -70,23 +75,36 @@ def attend(config: ModelConfig, q_BTHK: jax.Array, k_BSGK: jax.Array,
                                    sites.uses('attention_pattern'))
   if kernel:
     return kernel(q_BTHK, k_BSGK, v_BSGK)
-  return mix(q_BTHK, k_BSGK, v_BSGK, score_bias(config, q_BTHK.shape[1]), sites)
+  bias_HTS = score_bias(config, q_BTHK.shape[1])
+  T = q_BTHK.shape[1]
+  if (config.mask != 'causal' or backend.platform() != 'cpu'
+      or sites.uses('attention_pattern')):
+    return mix(q_BTHK, k_BSGK, v_BSGK, bias_HTS, sites)
+  # Some rows at a time, each with the columns that they see: less is computed,
+  # and XLA:CPU, which writes every score to memory, waits less for it.
+  rows = max(ROWS, -(-T // MOST_PIECES))
+  return jnp.concatenate([
+    mix(q_BTHK[:, end - rows:end], k_BSGK[:, :end], v_BSGK[:, :end],
+        bias_HTS[:, end - rows:end, :end], sites)
+    for end in range(rows, T + rows, rows)], axis=1)
 
 
 def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
         bias_HTS: np.ndarray, sites: Sites) -> jax.Array:
   """Computes the scores, (B,H,T,S), and mixes the values by their softmax."""
   B, T, H, K = q_BTHK.shape
-  G = k_BSGK.shape[2]
-  # h counts the heads of one group; H = G h.
-  q_BTGhK = q_BTHK.reshape(B, T, G, H // G, K) / math.sqrt(K)
-  q, k = q_BTGhK, k_BSGK
+  G, S = k_BSGK.shape[2], k_BSGK.shape[1]
+  # h counts the heads of one group; H = G h. Operands in the order of the
+  # products: left to itself, XLA:CPU copies their results number by number.
+  q = q_BTHK.reshape(B, T, G, H // G, K).transpose(0, 2, 3, 1, 4)
+  k, v_BGSK = k_BSGK.swapaxes(1, 2), v_BSGK.swapaxes(1, 2)
+  q = q * (1 / math.sqrt(K))
   if backend.platform() == 'cpu':
     # XLA:CPU has no product of bfloat16 with a float32 result.
     q, k = q.astype(jnp.float32), k.astype(jnp.float32)
-  score = jnp.einsum('BTGhK,BSGK->BGhTS', q, k,
+  score = jnp.einsum('BGhTK,BGSK->BGhTS', q, k,
                      preferred_element_type=jnp.float32)
-  score_BHTS = score.reshape(B, H, T, -1) + bias_HTS
+  score_BHTS = score.reshape(B, H, T, S) + bias_HTS
   weight_BHTS = jnp.exp(
     score_BHTS - jax.lax.stop_gradient(score_BHTS.max(-1, keepdims=True)))
   total_BHT = weight_BHTS.sum(-1)
@@ -95,10 +113,9 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
                            weight_BHTS / total_BHT[..., None])
     total_BHT = jnp.ones_like(total_BHT)
   weight = weight_BHTS.reshape(score.shape).astype(v_BSGK.dtype)
-  mixed = jnp.einsum('BGhTS,BSGK->BTGhK', weight, v_BSGK)
+  mixed = jnp.einsum('BGhTS,BGSK->BGhTK', weight, v_BGSK)
   # XLA:CPU sums slowly past an axis of length one, so one head has no axis.
   heads = (H,) if H > 1 else ()
   # Dividing what was read is cheaper than dividing the pattern by T / K.
-  mixed = (mixed.reshape(B, T, *heads, K)
-           / total_BHT.swapaxes(1, 2).reshape(B, T, *heads, 1))
-  return mixed.reshape(B, T, H, K).astype(q_BTHK.dtype)
+  mixed = mixed.reshape(B, *heads, T, K) / total_BHT.reshape(B, *heads, T, 1)
+  return mixed.reshape(B, H, T, K).swapaxes(1, 2).astype(q_BTHK.dtype)

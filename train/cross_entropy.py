@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from model import Hidden, Layout, backend
 
@@ -49,8 +48,7 @@ def pieces(layout: Layout, batch: int, length: int, vocabulary: int) -> int:
 
 def plain(logits_BTV: jax.Array, targets_BT: jax.Array) -> Scores:
   """Scores from logits that are there."""
-  nats_BT = optax.softmax_cross_entropy_with_integer_labels(
-    logits_BTV.astype(jnp.float32), targets_BT)
+  nats_BT = _nats(logits_BTV.astype(jnp.float32), targets_BT)
   return Scores(nats_BT, logits_BTV.argmax(-1) == targets_BT)
 
 

@@ -52,6 +52,29 @@ def test_computing_the_scores_agrees_with_float64(dtype, mask):
   assert error < TOLERANCE[dtype] * np.abs(expected).max()
 
 
+def test_scores_in_pieces_are_those_of_the_whole_with_their_gradients(
+    monkeypatch):
+  monkeypatch.setattr(attention, 'ROWS', 40)  # 128: three pieces and a rest
+  config_ = config(dtype='float32')
+  qkv = arrays('float32')
+  weight = tiny.normal(*qkv[0].shape, seed=7)
+
+  def pieces(*qkv):
+    return attention.attend(config_, *qkv, Sites({}, {}))
+
+  def whole(*qkv):
+    return attention.mix(*qkv, attention.score_bias(config_, LENGTH),
+                         Sites({}, {}))
+
+  np.testing.assert_allclose(jax.jit(pieces)(*qkv), reference('causal', *qkv),
+                             atol=1e-5)
+  ours, expected = (
+    jax.jit(jax.grad(lambda *qkv, f=f: (f(*qkv) * weight).sum(), (0, 1, 2)))(
+      *qkv) for f in (pieces, whole))
+  for a, b in zip(ours, expected):
+    np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('mask', ['causal', 'bidirectional'])
 def test_the_tpu_kernel_agrees_with_float64_and_its_gradient_with_xla(mask):
