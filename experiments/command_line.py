@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
   name, *rest = arguments
   try:
     plan.choose('command', name, list(COMMANDS))
+    if {'-h', '--help'} & set(rest) and name not in EXPLAINED:
+      print(USAGE, end='')
+      sys.exit(0)
     sys.exit(COMMANDS[name](rest))
   except (UsageError, ConfigError, InputError, flags.Error) as error:
     _stop(2, error)
@@ -233,6 +236,10 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
   'train': _train, 'aot': _aot, 'doctor': _doctor, 'list': _list,
   'work': _work,
 }
+
+
+# Commands with a help text of their own.
+EXPLAINED = ('bench', 'data', 'train')
 
 
 def _write_manifest(made: Plan) -> None:

@@ -11,6 +11,8 @@
 Absolute times depend on who else uses the machine, and this kind changes its
 speed by 40 % within minutes: what is compared is measured in turns. Each part
 says what it aims at and whether that was reached; no exit code depends on it.
+
+    fathom bench [--parts=PART ...] [--sizes=S|M|L ...] [--seconds=5]
 """
 
 import os
@@ -26,7 +28,10 @@ SIZES = ('S', 'M', 'L')
 
 
 def main(arguments: Sequence[str]) -> int:
-  """Prints the benchmark; `--sizes=S` and `--parts=train` narrow it."""
+  """Prints the benchmark, or the parts and sizes that are named."""
+  if {'-h', '--help'} & set(arguments):
+    print(__doc__)
+    return 0
   values = flags.FlagValues()
   flags.DEFINE_multi_enum('sizes', SIZES, SIZES, 'Model sizes.',
                           flag_values=values)

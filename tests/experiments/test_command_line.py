@@ -51,6 +51,14 @@ def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):
   assert 'Traceback' not in message
 
 
+@pytest.mark.parametrize('command', command_line.COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    command_line.main([command, '--help'])
+  assert stopped.value.code == 0
+  assert 'fathom' in capsys.readouterr().out
+
+
 def test_plan_names_every_run_and_starts_nothing(tmp_path, capsys):
   with pytest.raises(SystemExit) as stopped:
     command_line.main(['plan', 'depth', f'--runs={tmp_path}'])
