@@ -71,14 +71,13 @@ def attend(config: ModelConfig, q_BTHK: jax.Array, k_BSGK: jax.Array,
   Returns:
     (B,T,H,K): what each head read.
   """
+  T, pattern_used = q_BTHK.shape[1], sites.uses('attention_pattern')
   kernel = attention_kernel.choose(config, sites.layout, q_BTHK, k_BSGK,
-                                   sites.uses('attention_pattern'))
+                                   pattern_used)
   if kernel:
     return kernel(q_BTHK, k_BSGK, v_BSGK)
-  bias_HTS = score_bias(config, q_BTHK.shape[1])
-  T = q_BTHK.shape[1]
-  if (config.mask != 'causal' or backend.platform() != 'cpu'
-      or sites.uses('attention_pattern')):
+  bias_HTS = score_bias(config, T)
+  if config.mask != 'causal' or backend.platform() != 'cpu' or pattern_used:
     return mix(q_BTHK, k_BSGK, v_BSGK, bias_HTS, sites)
   # Some rows at a time, each with the columns that they see: less is computed,
   # and XLA:CPU, which writes every score to memory, waits less for it.
