@@ -92,15 +92,17 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
         bias_HTS: np.ndarray, sites: Sites) -> jax.Array:
   """Computes the scores, (B,H,T,S), and mixes the values by their softmax."""
   B, T, H, K = q_BTHK.shape
+  dtype = q_BTHK.dtype
+  if backend.platform() == 'cpu':
+    # XLA:CPU has no batched product of bfloat16 with a float32 result.
+    q_BTHK, k_BSGK, v_BSGK = (
+      x.astype(jnp.float32) for x in (q_BTHK, k_BSGK, v_BSGK))
   G, S = k_BSGK.shape[2], k_BSGK.shape[1]
   # h counts the heads of one group; H = G h. Operands in the order of the
   # products: left to itself, XLA:CPU copies their results number by number.
   q = q_BTHK.reshape(B, T, G, H // G, K).transpose(0, 2, 3, 1, 4)
   k, v_BGSK = k_BSGK.swapaxes(1, 2), v_BSGK.swapaxes(1, 2)
   q = q * (1 / math.sqrt(K))
-  if backend.platform() == 'cpu':
-    # XLA:CPU has no product of bfloat16 with a float32 result.
-    q, k = q.astype(jnp.float32), k.astype(jnp.float32)
   score = jnp.einsum('BGhTK,BGSK->BGhTS', q, k,
                      preferred_element_type=jnp.float32)
   score_BHTS = score.reshape(B, H, T, S) + bias_HTS
@@ -119,4 +121,4 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
   # Dividing what was read is cheaper than dividing the pattern by T / K.
   mixed = (mixed_BTHK.reshape(B, T, *heads, K)
            / total_BHT.swapaxes(1, 2).reshape(B, T, *heads, 1))
-  return mixed.reshape(B, T, H, K).astype(q_BTHK.dtype)
+  return mixed.reshape(B, T, H, K).astype(dtype)

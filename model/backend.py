@@ -19,6 +19,11 @@ def platform() -> str:
   return _absent.get() or jax.default_backend()
 
 
+def alone() -> bool:
+  """Whether there is one device, and so nothing that is split over several."""
+  return not _absent.get() and jax.device_count() == 1
+
+
 @contextlib.contextmanager
 def compiling_for(absent: str) -> Iterator[None]:
   """Traces for a platform that is not there: 'tpu' on a CPU machine.

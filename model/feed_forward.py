@@ -1,6 +1,11 @@
-"""The feed-forward half of a block: each position by itself."""
+"""The feed-forward half of a block: each position by itself.
+
+Biases and activations are computed in float32 whatever the dtype of what they
+read and write, and so a bias' gradient is a float32 sum over all positions.
+"""
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from model import parameterisation, recomputation
@@ -12,7 +17,7 @@ ACTIVATIONS = {
   'relu': jax.nn.relu,
   'gelu': jax.nn.gelu,  # the tanh form (Hendrycks and Gimpel, 2016)
   'silu': jax.nn.silu,
-  'tanh': jax.numpy.tanh,
+  'tanh': jnp.tanh,
   'sigmoid': jax.nn.sigmoid,
   'identity': lambda x: x,
 }
@@ -35,9 +40,11 @@ class FeedForward(nn.Module):
                            (wide, width))
     b_down_D = self.param('b_down_D', zeros, (width,))
     act = ACTIVATIONS[config.activation]
-    biased = recomputation.cheap(lambda h, b: act(h + b.astype(h.dtype)))
-    h_BTF = sites.at('ffn_hidden', biased(project(x_BTD, w_up_DF), b_up_F))
-    return project(h_BTF, w_down_FD) + b_down_D.astype(x_BTD.dtype)
+    activated = recomputation.cheap(
+      lambda h, b: act(h.astype(jnp.float32) + b).astype(h.dtype))
+    h_BTF = sites.at('ffn_hidden', activated(project(x_BTD, w_up_DF), b_up_F))
+    y_BTD = project(h_BTF, w_down_FD)
+    return (y_BTD.astype(jnp.float32) + b_down_D).astype(x_BTD.dtype)
 
 
 class GatedFeedForward(nn.Module):
@@ -56,7 +63,8 @@ class GatedFeedForward(nn.Module):
     w_down_FD = self.param('w_down_FD', parameterisation.output(config, wide),
                            (wide, width))
     act = ACTIVATIONS[config.activation]
-    gated = recomputation.cheap(lambda gate, h: act(gate) * h)
+    gated = recomputation.cheap(
+      lambda gate, h: (act(gate.astype(jnp.float32)) * h).astype(h.dtype))
     h_BTF = sites.at('ffn_hidden', gated(project(x_BTD, w_gate_DF),
                                          project(x_BTD, w_up_DF)))
     return project(h_BTF, w_down_FD)

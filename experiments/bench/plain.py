@@ -2,8 +2,9 @@
 
 Pre-norm blocks with learned positions, one dict of parameters for each layer,
 a Python loop over them, JAX's own attention, optax's AdamW with clipping, and
-one jitted step a call. It has the parameters of our model, computes the same
-function, and knows none of the things that make ours fast on a CPU.
+one jitted step a call. In bfloat16 it computes with rounded parameters, and the
+loss in float32. It has the parameters of our model, computes the same function,
+and knows none of the things that make ours fast on a CPU.
 """
 
 import math
@@ -52,8 +53,9 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
 
 def logits(config: ModelConfig, params: Params,
            tokens_BT: jax.Array) -> jax.Array:
-  """(B,T) token ids to (B,T,V)."""
+  """(B,T) token ids to (B,T,V), float32."""
   B, T = tokens_BT.shape
+  params = jax.tree.map(lambda leaf: leaf.astype(config.dtype), params)
   x_BTD = params['token_VD'][tokens_BT] + params['position_TD'][:T]
   for layer in params['layers']:
     h_BTD = _normalised(layer['norm_1'], x_BTD)
@@ -64,7 +66,8 @@ def logits(config: ModelConfig, params: Params,
     h_BTD = _normalised(layer['norm_2'], x_BTD)
     h_BTF = jax.nn.gelu(h_BTD @ layer['w_up_DF'] + layer['b_up_F'])
     x_BTD += h_BTF @ layer['w_down_FD'] + layer['b_down_D']
-  return _normalised(params['norm'], x_BTD) @ params['w_DV']
+  x_BTD = _normalised(params['norm'], x_BTD)
+  return (x_BTD @ params['w_DV']).astype(jnp.float32)
 
 
 def loss(config: ModelConfig, params: Params,

@@ -2,17 +2,19 @@
 
 Ours runs as Fathom's commands start it: with an allocator that keeps its memory
 (see `launcher`), on one device, and where there are several cores also with the
-batch split over as many virtual ones. The peer runs as one starts Python.
+batch split over as many virtual ones. The peer runs as one starts Python, in
+the dtype that it is compared in.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import jax
 import numpy as np
 
-from experiments import launcher
+from experiments import launcher, overrides
 from experiments.bench import interleaved, sizes
 from experiments.bench.interleaved import Stepper
 from experiments.bench.sizes import SIZES
@@ -24,14 +26,16 @@ AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
 # Parameters from which on the batch is not split over virtual devices: each
 # would hold all of them, and their products occupy every core as it is.
 LARGE = 2**25
+DTYPES = ('float32', 'bfloat16')
 PRODUCT = 2048  # the width of the matrices whose product is the ceiling
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """One size on so many devices.
+  """One size in one dtype on so many devices.
 
   Attributes:
+    dtype: `model.dtype`.
     devices: over which the batch is split.
     seconds: of a step.
     mfu: model FLOP/s over those of a matrix product at that time.
@@ -39,6 +43,7 @@ class Row:
     ratio: how many times as fast as the peer.
   """
 
+  dtype: str
   devices: int
   seconds: float
   mfu: float
@@ -53,9 +58,9 @@ class Row:
 
 def report(names: Sequence[str], seconds: float) -> None:
   """Prints tokens per second, MFU and the ratio to plain JAX."""
-  print('\ntrain: tokens/s beside plain JAX, in turns; MFU against a float32 '
-        'matrix product\nin the same turns\n\n'
-        'size  devices   parameters   tokens/s  ms/step    MFU'
+  print('\ntrain: tokens/s beside plain JAX, in turns; MFU against a matrix '
+        'product in the\nsame turns; all in the same dtype\n\n'
+        'size  dtype     devices   parameters   tokens/s  ms/step    MFU'
         '   plain JAX  ours/plain  limit')
   best = {}
   for name in names:
@@ -64,47 +69,60 @@ def report(names: Sequence[str], seconds: float) -> None:
     tokens = loop.tokens(config)
     rows = measure(config, seconds)
     for row in rows:
-      print(f'{name:4} {row.devices:8} {parameters:12,} '
+      print(f'{name:4}  {row.dtype:8} {row.devices:8} {parameters:12,} '
             f'{tokens / row.seconds:10,.0f} {row.seconds * 1e3:8.1f} '
             f'{row.mfu:6.1%} {tokens / row.plain:11,.0f} {row.ratio:11.2f}  '
             f'{row.limit}', flush=True)
-    best[name] = max(row.ratio for row in rows)
-  print('aim, times plain JAX: ' + '; '.join(
-    f'{AIMS[name]} at {name} {interleaved.verdict([best[name] >= AIMS[name]])}'
-    f' ({best[name]:.2f})' for name in names)
-    + '\nlimit: what takes more than half of the time, if products ran at the '
-    'ceiling: they,\nor what lies between them and makes them slower')
+    for dtype in DTYPES:
+      best[name, dtype] = max(r.ratio for r in rows if r.dtype == dtype)
+  for dtype in DTYPES:
+    print(f'aim in {dtype}, times plain JAX: ' + '; '.join(
+      f'{AIMS[name]} at {name} '
+      + interleaved.verdict([best[name, dtype] >= AIMS[name]])
+      + f' ({best[name, dtype]:.2f})' for name in names))
+  print('limit: what takes more than half of the time, if products ran at the '
+        'ceiling: they,\nor what lies between them and makes them slower')
 
 
 def measure(config: Config, seconds: float) -> list[Row]:
-  """Ours on one device and on all cores, in turns with the peer."""
-  layouts = [1]
+  """Ours in both dtypes, float32 also on all cores, in turns with the peer."""
+  variants = [('float32', 1), ('bfloat16', 1)]
   cores = len(launcher.cores())
   if (cores > 1 and not launcher.accelerator_installed()
       and config.data.batch_size % cores == 0
       and count.parameters(config.model).total < LARGE):
-    layouts.append(cores)
+    variants.insert(1, ('float32', cores))
   flops = config.data.batch_size * count.train_flops(
     config.model, config.data.length)
   with ExitStack() as stack:
-    takes = {'plain': stack.enter_context(Stepper(
-      'plain', config, interleaved.environment(tuned=False))).take,
-      'product': _products}
-    for n in layouts:
-      split = dataclasses.replace(config, mesh=MeshConfig(replica=1, data=n))
-      takes[f'{n}'] = stack.enter_context(Stepper(
-        'ours', split, interleaved.environment(virtual=n if n > 1 else 0))).take
+    takes: dict[str, interleaved.Take] = {}
+    for dtype in DTYPES:
+      takes[f'product {dtype}'] = functools.partial(_products, dtype)
+      takes[f'plain {dtype}'] = stack.enter_context(Stepper(
+        'plain', overrides.replace(config, {'model.dtype': dtype}),
+        interleaved.environment(tuned=False))).take
+    for dtype, n in variants:
+      ours = overrides.replace(config, {
+        'mesh': MeshConfig(replica=1, data=n), 'model.dtype': dtype})
+      takes[f'{dtype} {n}'] = stack.enter_context(Stepper(
+        'ours', ours, interleaved.environment(virtual=n if n > 1 else 0))).take
     times = interleaved.measure(takes, seconds)
-  ceiling = 2 * PRODUCT**3 / times['product']
-  plain = float(np.median(times['plain']))
-  return [Row(n, float(np.median(times[f'{n}'])),
-              float(np.median(flops / times[f'{n}'] / ceiling)), plain,
-              interleaved.ratio(times, 'plain', f'{n}')) for n in layouts]
+  return [_row(dtype, n, flops, times) for dtype, n in variants]
 
 
-def _products(number: int) -> float:
+def _row(dtype: str, n: int, flops: int,
+         times: Mapping[str, np.ndarray]) -> Row:
+  own = times[f'{dtype} {n}']
+  ceiling = 2 * PRODUCT**3 / times[f'product {dtype}']
+  return Row(dtype, n, float(np.median(own)),
+             float(np.median(flops / own / ceiling)),
+             float(np.median(times[f'plain {dtype}'])),
+             interleaved.ratio(times, f'plain {dtype}', f'{dtype} {n}'))
+
+
+def _products(dtype: str, number: int) -> float:
   """Seconds of so many matrix products, here and now."""
-  return number * 2 * PRODUCT**3 / devices.measured_flops(PRODUCT)
+  return number * 2 * PRODUCT**3 / devices.measured_flops(PRODUCT, dtype)
 
 
 def device() -> str:

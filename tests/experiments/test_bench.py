@@ -101,8 +101,10 @@ def as_plain(ours, n):
     'w_DV': ours['unembedding']['w_DV']}
 
 
-def test_plain_jax_computes_the_function_that_ours_does():
-  config = TINY.model
+@pytest.mark.parametrize(('dtype', 'tolerance'), [
+  ('float32', 1e-5), ('bfloat16', 5e-2)])
+def test_plain_jax_computes_the_function_that_ours_does(dtype, tolerance):
+  config = dataclasses.replace(TINY.model, dtype=dtype)
   rng = np.random.default_rng(0)
   ours = jax.tree.map(
     lambda x: x + rng.normal(0, 0.1, x.shape).astype(np.float32),
@@ -112,7 +114,8 @@ def test_plain_jax_computes_the_function_that_ours_does():
     config, as_plain(ours, config.n_layers), tokens_BT))(ours)
   expected = jax.jit(lambda ours: model.apply(
     config, ours, tokens_BT).logits_BTV)(ours)
-  np.testing.assert_allclose(found, expected, atol=2e-5)
+  np.testing.assert_allclose(found, expected, rtol=0,
+                             atol=tolerance * np.abs(expected).max())
 
 
 def test_plain_jax_learns():
@@ -229,7 +232,8 @@ def test_processes_measure_side_by_side(monkeypatch):
   monkeypatch.setattr(throughput.launcher, 'cores', lambda: [0])
   small = overrides.replace(TINY, {'model.n_layers': 1})
   rows = throughput.measure(small, 0.0)
-  assert [row.devices for row in rows] == [1]
+  assert [(row.dtype, row.devices) for row in rows] == [
+    ('float32', 1), ('bfloat16', 1)]
   assert all(map(finite, rows))
   row = mapped.measure(small, 2, 0.0)
   assert finite(row)

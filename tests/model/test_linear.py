@@ -9,7 +9,10 @@ from model import backend, linear
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [
   (jnp.float32, 1e-5), (jnp.bfloat16, 4e-2)])
-def test_the_cpu_product_and_its_gradients_are_the_usual_ones(dtype, tolerance):
+@pytest.mark.parametrize('alone', [True, False])
+def test_the_cpu_product_and_its_gradients_are_the_usual_ones(
+    monkeypatch, alone, dtype, tolerance):
+  monkeypatch.setattr(backend, 'alone', lambda: alone)
   x_RBTHK = tiny.normal(2, 3, 4, 2, 5, seed=0).astype(dtype)
   w_RHKD = tiny.normal(2, 2, 5, 6, seed=1)
   c_BTD = tiny.normal(3, 4, 6, seed=2)
@@ -47,6 +50,21 @@ def test_other_backends_compute_the_same():
     there = tiny.jit(lambda: jax.grad(wide, (0, 1))(x_BTHK, w_HKD))()
   for a, b in zip(here, there):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_one_processor_multiplies_bfloat16_row_by_row(monkeypatch):
+  """XLA:CPU widens the operands of any other product to float32."""
+  monkeypatch.setattr(backend, 'alone', lambda: True)
+  x_TK, w_KD = jnp.ones((32, 64), jnp.bfloat16), jnp.ones((64, 16))
+
+  def loss(x, w):
+    return linear.project(x, w).astype(jnp.float32).sum()
+
+  program = jax.jit(jax.grad(loss, (0, 1))).lower(x_TK, w_KD).compile()
+  products = [line for line in program.as_text().splitlines()
+              if ' dot(' in line]
+  assert len(products) == 2
+  assert not any('f32[' in line.split(' dot(')[1] for line in products)
 
 
 def test_accelerators_multiply_bfloat16_and_sum_in_float32():
