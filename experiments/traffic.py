@@ -5,6 +5,8 @@ operands and writes its result once, a slice costs what it takes and an update
 in place what it puts. XLA counts the same way, but the body of a loop once.
 """
 
+import re
+
 from experiments import hlo
 from experiments.hlo import Computation, Instruction, Module
 
@@ -13,6 +15,9 @@ _FREE = frozenset((
   'parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast', 'while',
   'call', 'conditional', 'async-start', 'async-update', 'async-done',
   'after-all', 'partition-id', 'replica-id', 'iota', 'optimization-barrier'))
+# Calls by which a TPU's compiler names memory, and moves none.
+_NAMES_MEMORY = re.compile(
+  r'custom_call_target="(AllocateBuffer|ConcatBitcast)"')
 _SLICES = ('slice', 'dynamic-slice', 'gather')
 _RENAMES = ('bitcast', 'reshape')
 
@@ -33,12 +38,16 @@ def main_memory_bytes(text: str, unknown_trips: int = 1) -> int:
 def _bytes(instruction: Instruction, computation: Computation,
            module: Module) -> int:
   opcode = instruction.opcode
-  if opcode in _FREE or opcode.endswith('-done'):
+  if (opcode in _FREE or opcode.endswith('-done')
+      or _NAMES_MEMORY.search(instruction.attributes)):
     return 0
   result = _size(instruction.shape)
   operands = [_size(computation.shape(o)) for o in instruction.operands]
-  if opcode.endswith('-start'):  # its result holds the operands once more
-    return 2 * sum(operands)
+  if opcode == 'slice-start':
+    piece = computation.users[instruction.name][0].shape  # of its slice-done
+    return (hlo.size(piece) if operands[0] else 0) + _size(piece)
+  if opcode.endswith('-start') and instruction.shape.startswith('('):
+    return result  # which holds the operands too
   if opcode in _SLICES:
     return 2 * result
   if opcode == 'dynamic-update-slice':

@@ -40,13 +40,14 @@ class Attention(nn.Module):
     w_o_HKD = self.param('w_o_HKD',
                          parameterisation.output(config, heads * head),
                          (heads, head, width))
-    q_BTHK = project(x_BTD, w_q_DHK)
-    k_BSGK = project(x_BTD, w_k_DGK)
-    v_BSGK = project(x_BTD, w_v_DGK)
+    q_BTHK = project(x_BTD, w_q_DHK, sites.layout, 'DHK')
+    k_BSGK = project(x_BTD, w_k_DGK, sites.layout, 'DGK')
+    v_BSGK = project(x_BTD, w_v_DGK, sites.layout, 'DGK')
     if config.position == 'rotary':
       q_BTHK, k_BSGK = embedding.rotate(q_BTHK), embedding.rotate(k_BSGK)
     mixed_BTHK = attend(config, q_BTHK, k_BSGK, v_BSGK, sites)
-    return project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD, axes=2)
+    return project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD,
+                   sites.layout, 'HKD', axes=2)
 
 
 def score_bias(config: ModelConfig, length: int) -> np.ndarray:

@@ -38,9 +38,10 @@ class Convolution(nn.Module):
     x_BTWD = jnp.stack([
       jax.lax.dynamic_slice_in_dim(padded, reach - w * step, length, axis=1)
       for w in range(window)], axis=2)
-    h_BTD = project(x_BTWD, w_conv_WDD, axes=2) + b_D.astype(x_BTD.dtype)
+    h_BTD = project(x_BTWD, w_conv_WDD, sites.layout, 'WDD', axes=2)
+    h_BTD += b_D.astype(x_BTD.dtype)
     h_BTD = sites.at('mixer_hidden', ACTIVATIONS[config.activation](h_BTD))
-    return project(h_BTD, w_o_DD)
+    return project(h_BTD, w_o_DD, sites.layout, 'DD')
 
 
 def dilations(config: ModelConfig, length: int) -> np.ndarray:

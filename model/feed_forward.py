@@ -42,8 +42,9 @@ class FeedForward(nn.Module):
     act = ACTIVATIONS[config.activation]
     activated = recomputation.cheap(
       lambda h, b: act(h.astype(jnp.float32) + b).astype(h.dtype))
-    h_BTF = sites.at('ffn_hidden', activated(project(x_BTD, w_up_DF), b_up_F))
-    y_BTD = project(h_BTF, w_down_FD)
+    h_BTF = activated(project(x_BTD, w_up_DF, sites.layout, 'DF'), b_up_F)
+    h_BTF = sites.at('ffn_hidden', h_BTF)
+    y_BTD = project(h_BTF, w_down_FD, sites.layout, 'FD')
     return (y_BTD.astype(jnp.float32) + b_down_D).astype(x_BTD.dtype)
 
 
@@ -65,9 +66,10 @@ class GatedFeedForward(nn.Module):
     act = ACTIVATIONS[config.activation]
     gated = recomputation.cheap(
       lambda gate, h: (act(gate.astype(jnp.float32)) * h).astype(h.dtype))
-    h_BTF = sites.at('ffn_hidden', gated(project(x_BTD, w_gate_DF),
-                                         project(x_BTD, w_up_DF)))
-    return project(h_BTF, w_down_FD)
+    h_BTF = gated(project(x_BTD, w_gate_DF, sites.layout, 'DF'),
+                  project(x_BTD, w_up_DF, sites.layout, 'DF'))
+    h_BTF = sites.at('ffn_hidden', h_BTF)
+    return project(h_BTF, w_down_FD, sites.layout, 'FD')
 
 
 FEED_FORWARDS = {'plain': FeedForward, 'gated': GatedFeedForward}

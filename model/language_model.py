@@ -90,7 +90,8 @@ class LanguageModel(nn.Module):
   def unembed(self, x_BTD: jax.Array) -> jax.Array:
     """Logits from the stream that leaves a layer."""
     hidden = self.before_logits(x_BTD)
-    logits_BTV = linear.project(hidden.x_BTD, hidden.w_DV, dtype=jnp.float32)
+    logits_BTV = linear.project(hidden.x_BTD, hidden.w_DV, self.layout, 'DV',
+                                dtype=jnp.float32)
     return self.layout.constrain(logits_BTV * hidden.multiplier, 'BTV')
 
   def hidden(self, tokens_BT: jax.Array) -> Hidden:

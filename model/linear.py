@@ -17,87 +17,110 @@ where both operands lie in memory row by row and the result is float32.
 
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jax.experimental.layout import Layout, with_layout_constraint
+from jax.experimental import layout as memory
 from jax.lax import optimization_barrier
 
 from model import backend
+from model.layout import Layout
 
+WHOLE = Layout()  # of one device
 # What `model.remat='dots'` keeps.
 PRODUCT = 'product'
 
 
-def project(x: jax.Array, w: jax.Array, axes: int = 1,
+def project(x: jax.Array, w: jax.Array, layout: Layout = WHOLE,
+            letters: str = '', axes: int = 1,
             dtype: jnp.dtype | None = None) -> jax.Array:
   """Sums the last `axes` axes of x against the first `axes` of w.
 
   Args:
     x: (..., inputs).
     w: (inputs, outputs), float32; used in x's dtype.
+    layout: where w lives; each device gathers the width D of what it uses.
+    letters: those of w, where the layout splits it.
     axes: how many axes the inputs span.
     dtype: of the result; x's own by default.
 
   Returns:
     (..., outputs).
   """
-  return checkpoint_name(
-    _product(axes, jnp.dtype(dtype or x.dtype), x, w), PRODUCT)
+  how = _How(layout, letters, axes, jnp.dtype(dtype or x.dtype))
+  return checkpoint_name(_product(how, x, w), PRODUCT)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _product(axes, dtype, x, w):
+class _How(NamedTuple):
+  layout: Layout
+  letters: str
+  axes: int
+  dtype: jnp.dtype
+
+  def gathered(self, w):
+    """What a device multiplies by: all of D, and its own share of the rest.
+
+    Left to itself, a TPU's compiler passes the shares of D round in a ring, and
+    reads and writes the whole sum for each.
+    """
+    return self.layout.constrain(
+      w, [None if letter == 'D' else letter
+          for letter in self.letters or (None,) * w.ndim])
+
+  def scattered(self, dw):
+    """A gradient, each device with the share that it updates."""
+    return self.layout.constrain(dw, self.letters or (None,) * dw.ndim)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _product(how, x, w):
   product = _cpu if backend.platform() == 'cpu' else _usual
-  return product(axes, dtype, x, w)
+  return product(how, x, how.gathered(w.astype(x.dtype)))
 
 
-def _forward(axes, dtype, x, w):
-  return _product(axes, dtype, x, w), (x, w)
+def _forward(how, x, w):
+  return _product(how, x, w), (x, w)
 
 
-def _backward(axes, dtype, saved, dy):
-  del dtype  # dy's own
+def _backward(how, saved, dy):
   x, w = saved
   slopes = _cpu_backward if backend.platform() == 'cpu' else _usual_backward
-  return slopes(axes, x, w, dy)
+  dx, dw = slopes(how, x, how.gathered(w.astype(x.dtype)), dy.astype(x.dtype))
+  return dx.astype(x.dtype), how.scattered(dw.astype(w.dtype))
 
 
 _product.defvjp(_forward, _backward)
 
 
-def _usual(axes, dtype, x, w):
-  return jnp.tensordot(x, w.astype(x.dtype), axes,
-                       preferred_element_type=dtype)
+def _usual(how, x, w):
+  return jnp.tensordot(x, w, how.axes, preferred_element_type=how.dtype)
 
 
-def _usual_backward(axes, x, w, dy):
-  dy = dy.astype(x.dtype)
-  outputs = w.ndim - axes
+def _usual_backward(how, x, w, dy):
+  outputs = w.ndim - how.axes
   dx = jax.lax.dot_general(
-    dy, w.astype(x.dtype),
-    ((range(dy.ndim - outputs, dy.ndim), range(axes, w.ndim)), ((), ())))
-  batch = range(x.ndim - axes)
+    dy, w, ((range(dy.ndim - outputs, dy.ndim), range(how.axes, w.ndim)),
+            ((), ())))
+  batch = range(x.ndim - how.axes)
   dw = jax.lax.dot_general(x, dy, ((batch, batch), ((), ())),
-                           preferred_element_type=w.dtype)
+                           preferred_element_type=jnp.float32)
   return dx, dw
 
 
-def _cpu(axes, dtype, x, w):
-  inputs = math.prod(w.shape[:axes])
-  flat_x, flat_w = x.reshape(-1, inputs), w.reshape(inputs, -1)
-  y = _dot(flat_x, flat_w.astype(x.dtype)).astype(dtype)
-  return y.reshape(*x.shape[:x.ndim - axes], *w.shape[axes:])
+def _cpu(how, x, w):
+  inputs = math.prod(w.shape[:how.axes])
+  y = _dot(x.reshape(-1, inputs), w.reshape(inputs, -1)).astype(how.dtype)
+  return y.reshape(*x.shape[:x.ndim - how.axes], *w.shape[how.axes:])
 
 
-def _cpu_backward(axes, x, w, dy):
-  inputs = math.prod(w.shape[:axes])
+def _cpu_backward(how, x, w, dy):
+  inputs = math.prod(w.shape[:how.axes])
   shapes = x.shape, w.shape
   x, w = x.reshape(-1, inputs), w.reshape(inputs, -1)
-  dy = dy.reshape(-1, w.shape[1])
-  dy, x = optimization_barrier((dy.astype(x.dtype), x))
-  dx = _dot(dy, _turned(w.astype(x.dtype))).astype(x.dtype)
+  dy, x = optimization_barrier((dy.reshape(-1, w.shape[1]), x))
+  dx = _dot(dy, _turned(w))
   # The product runs faster with the wider dimension last; the barrier keeps XLA
   # from turning it round again.
   if x.shape[1] <= dy.shape[1]:
@@ -116,4 +139,4 @@ def _dot(a, b):
 def _turned(x):
   if x.dtype == jnp.float32 or not backend.alone():
     return x.T  # of several devices, each would gather all rows to turn them
-  return with_layout_constraint(x.T, Layout((0, 1)))
+  return memory.with_layout_constraint(x.T, memory.Layout((0, 1)))

@@ -29,7 +29,8 @@ class GRU(nn.Module):
 
     def from_input(gate):
       b_D = self.param(f'b_{gate}_D', nn.initializers.zeros, (width,))
-      return project(x_BTD, matrix(f'w_x_{gate}_DD')) + b_D.astype(dtype)
+      w_x_DD = matrix(f'w_x_{gate}_DD')
+      return project(x_BTD, w_x_DD, sites.layout, 'DD') + b_D.astype(dtype)
 
     gates = ('update', 'reset', 'candidate')
     inputs = tuple(from_input(gate).swapaxes(0, 1) for gate in gates)
@@ -48,7 +49,7 @@ class GRU(nn.Module):
     h_BTD = sites.at('mixer_hidden', h_TBD.swapaxes(0, 1))
     w_o_DD = self.param('w_o_DD', parameterisation.output(self.config, width),
                         (width, width))
-    return project(h_BTD, w_o_DD)
+    return project(h_BTD, w_o_DD, sites.layout, 'DD')
 
 
 class LinearRecurrence(nn.Module):
@@ -77,16 +78,16 @@ class LinearRecurrence(nn.Module):
     w_o_DD = self.param('w_o_DD', parameterisation.output(self.config, width),
                         (width, width))
     # Products of many decays near 1 need float32.
-    v_BTD = project(x_BTD, w_value_DD, dtype=jnp.float32)
-    gate_BTD = jax.nn.sigmoid(
-      project(x_BTD, w_decay_DD, dtype=jnp.float32) + b_decay_D)
-    input_BTD = jax.nn.sigmoid(
-      project(x_BTD, w_input_DD, dtype=jnp.float32) + b_input_D)
+    v_BTD, gate_BTD, input_BTD = (
+      project(x_BTD, w_DD, sites.layout, 'DD', dtype=jnp.float32)
+      for w_DD in (w_value_DD, w_decay_DD, w_input_DD))
+    gate_BTD = jax.nn.sigmoid(gate_BTD + b_decay_D)
+    input_BTD = jax.nn.sigmoid(input_BTD + b_input_D)
     log_a_BTD = SHARPNESS * gate_BTD * jax.nn.log_sigmoid(decay_D)
     kept_BTD = jnp.sqrt(-jnp.expm1(2 * log_a_BTD))
     h_BTD = linear_scan(jnp.exp(log_a_BTD), kept_BTD * input_BTD * v_BTD)
     h_BTD = sites.at('mixer_hidden', h_BTD.astype(x_BTD.dtype))
-    return project(h_BTD, w_o_DD)
+    return project(h_BTD, w_o_DD, sites.layout, 'DD')
 
 
 def linear_scan(a_BTD: jax.Array, b_BTD: jax.Array) -> jax.Array:

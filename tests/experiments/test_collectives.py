@@ -182,6 +182,40 @@ def test_what_stays_in_a_tpus_vmem_is_no_traffic():
   assert traffic.main_memory_bytes(TPU) == 6 * turn
 
 
+# As libtpu 0.0.42 fetches two slices of an array, and a whole one, into VMEM.
+FETCHED = '''\
+HloModule jit_step, is_scheduled=true
+
+ENTRY %main (p: s8[64], q: f32[8]) -> f32[8] {
+  %p = s8[64]{0:T(1024)} parameter(0)
+  %q = f32[8]{0:T(128)} parameter(1)
+  %room = f32[8]{0:T(128)} custom-call(), custom_call_target="AllocateBuffer"
+  %s.0 = ((s8[64]{0:T(1024)}), s8[16]{0:T(1024)S(1)}, s32[]{:S(2)}) \
+slice-start(%p), slice={[0:16]}
+  %d.0 = s8[16]{0:T(1024)S(1)} slice-done(%s.0)
+  %s.1 = ((s8[64]{0:T(1024)}), s8[32]{0:T(1024)S(1)}, s32[]{:S(2)}) \
+slice-start(%p), slice={[16:48]}
+  %d.1 = s8[32]{0:T(1024)S(1)} slice-done(%s.1)
+  %both = s8[48]{0:T(1024)S(1)} custom-call(%d.0, %d.1), \
+custom_call_target="ConcatBitcast"
+  %c = (f32[8]{0:T(128)S(1)}, f32[8]{0:T(128)}, u32[]{:S(2)}) copy-start(%q)
+  %d = f32[8]{0:T(128)S(1)} copy-done(%c)
+  ROOT %y = f32[8]{0:T(128)} fusion(%d, %both), kind=kLoop, calls=%sum
+}
+
+%sum (a: f32[8], b: s8[48]) -> f32[8] {
+  %a = f32[8]{0:T(128)S(1)} parameter(0)
+  %b = s8[48]{0:T(1024)S(1)} parameter(1)
+  ROOT %add = f32[8]{0:T(128)} add(%a, %a)
+}
+'''
+
+
+def test_what_is_fetched_into_vmem_is_read_once():
+  slices, whole, result = 16 + 32, 8 * 4, 8 * 4
+  assert traffic.main_memory_bytes(FETCHED) == slices + whole + result
+
+
 @pytest.mark.parametrize(('shape', 'size'), [
   ('f32[2,3]{1,0}', 24), ('bf16[]', 2), ('pred[7]{0}', 7), ('s4[3]{0}', 2),
   ('(f32[2]{0}, (u8[5]{0}, token[]))', 13), ('f8e4m3fn[8,8]{1,0}', 64),

@@ -5,6 +5,7 @@ import pytest
 import tiny
 
 from model import backend, linear
+from model.layout import Layout
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [
@@ -40,7 +41,8 @@ def test_the_result_may_be_wider_than_the_input():
 
 
 def wide(x_BTHK, w_HKD):
-  return jnp.square(linear.project(x_BTHK, w_HKD, 2, jnp.float32)).sum()
+  y_BTD = linear.project(x_BTHK, w_HKD, axes=2, dtype=jnp.float32)
+  return jnp.square(y_BTD).sum()
 
 
 def test_other_backends_compute_the_same():
@@ -50,6 +52,24 @@ def test_other_backends_compute_the_same():
     there = tiny.jit(lambda: jax.grad(wide, (0, 1))(x_BTHK, w_HKD))()
   for a, b in zip(here, there):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_split_is_gathered_in_the_dtype_of_the_products():
+  """And its gradient is summed in float32, where the parameter lives."""
+  asked = []
+
+  class Asking(Layout):
+    def constrain(self, x, letters, gradient=()):
+      asked.append((x.dtype.name, tuple(letters)))
+      return x
+
+  def loss(w_DF):
+    x_BTD = jnp.ones((2, 3, 4), jnp.bfloat16)
+    return linear.project(x_BTD, w_DF, Asking(), 'DF', dtype=jnp.float32).sum()
+
+  jax.eval_shape(jax.grad(loss), jnp.ones((4, 5)))
+  assert set(asked[:-1]) == {('bfloat16', (None, 'F'))}
+  assert asked[-1] == ('float32', ('D', 'F'))
 
 
 def test_one_processor_multiplies_bfloat16_row_by_row(monkeypatch):
