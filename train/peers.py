@@ -69,6 +69,7 @@ class Peers:
 
   def absent(self, patience: float = 4 * BEAT_SECONDS) -> str:
     """Who is gone or failed, after listening for a moment; '' for nobody."""
+    self._listen()  # to what was said before, and is no sign of life now
     asked = time.monotonic()
     while time.monotonic() < asked + patience:
       self._listen()

@@ -1,3 +1,5 @@
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -63,6 +65,15 @@ def test_what_is_placed_is_fetched():
   assert whole['w_up_DF'].is_fully_replicated
   assert jax.process_count() == 1
   assert distributed.broadcast(5) == 5
+
+
+def test_a_last_word_that_was_not_yet_heard_is_no_sign_of_life(tmp_path):
+  here = Peers(tmp_path, 0, 2, timeout=600)
+  (tmp_path / 'process-1.json').write_text(json.dumps({
+    'count': 9, 'host': 'n2', 'pid': 7, 'step': 3, 'state': 'training',
+    'reason': ''}))
+  assert here.absent(patience=0.1).startswith(
+    'process 1 (n2, pid 7) was last heard of at step 3')
 
 
 def test_peers_name_who_is_silent_and_who_failed(tmp_path):
