@@ -43,10 +43,10 @@ def _bytes(instruction: Instruction, computation: Computation,
     return 0
   result = _size(instruction.shape)
   operands = [_size(computation.shape(o)) for o in instruction.operands]
-  if opcode == 'slice-start':
-    piece = computation.users[instruction.name][0].shape  # of its slice-done
+  if opcode in ('slice-start', 'dynamic-slice-start'):
+    piece = computation.users[instruction.name][0].shape  # of its -done
     return (hlo.size(piece) if operands[0] else 0) + _size(piece)
-  if opcode.endswith('-start') and instruction.shape.startswith('('):
+  if opcode.endswith('-start') and opcode != 'all-reduce-start':
     return result  # which holds the operands too
   if opcode in _SLICES:
     return 2 * result

@@ -95,7 +95,7 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
   B, T, H, K = q_BTHK.shape
   dtype = q_BTHK.dtype
   if backend.platform() == 'cpu':
-    # XLA:CPU has no batched product of bfloat16 with a float32 result.
+    # Some batched products of bfloat16 fail when XLA:CPU runs them.
     q_BTHK, k_BSGK, v_BSGK = (
       x.astype(jnp.float32) for x in (q_BTHK, k_BSGK, v_BSGK))
   G, S = k_BSGK.shape[2], k_BSGK.shape[1]

@@ -19,8 +19,11 @@ def platform() -> str:
   return _absent.get() or jax.default_backend()
 
 
-def alone() -> bool:
-  """Whether there is one device, and so nothing that is split over several."""
+def single_device() -> bool:
+  """Whether this process sees one device, so that nothing is split.
+
+  False while tracing for devices that are not there, however many they are.
+  """
   return not _absent.get() and jax.device_count() == 1
 
 

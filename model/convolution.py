@@ -8,7 +8,7 @@ from flax import linen as nn
 from model import parameterisation
 from model.config import ModelConfig
 from model.feed_forward import ACTIVATIONS
-from model.linear import project
+from model.linear import biased, project
 from model.sites import Sites
 
 
@@ -38,8 +38,8 @@ class Convolution(nn.Module):
     x_BTWD = jnp.stack([
       jax.lax.dynamic_slice_in_dim(padded, reach - w * step, length, axis=1)
       for w in range(window)], axis=2)
-    h_BTD = project(x_BTWD, w_conv_WDD, sites.layout, 'WDD', axes=2)
-    h_BTD += b_D.astype(x_BTD.dtype)
+    h_BTD = biased(
+      project(x_BTWD, w_conv_WDD, sites.layout, 'WDD', axes=2), b_D)
     h_BTD = sites.at('mixer_hidden', ACTIVATIONS[config.activation](h_BTD))
     return project(h_BTD, w_o_DD, sites.layout, 'DD')
 

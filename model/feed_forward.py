@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from model import parameterisation, recomputation
 from model.config import ModelConfig
-from model.linear import project
+from model.linear import biased, project
 from model.sites import Sites
 
 ACTIVATIONS = {
@@ -44,8 +44,7 @@ class FeedForward(nn.Module):
       lambda h, b: act(h.astype(jnp.float32) + b).astype(h.dtype))
     h_BTF = activated(project(x_BTD, w_up_DF, sites.layout, 'DF'), b_up_F)
     h_BTF = sites.at('ffn_hidden', h_BTF)
-    y_BTD = project(h_BTF, w_down_FD, sites.layout, 'FD')
-    return (y_BTD.astype(jnp.float32) + b_down_D).astype(x_BTD.dtype)
+    return biased(project(h_BTF, w_down_FD, sites.layout, 'FD'), b_down_D)
 
 
 class GatedFeedForward(nn.Module):

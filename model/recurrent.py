@@ -6,7 +6,7 @@ from flax import linen as nn
 
 from model import parameterisation
 from model.config import ModelConfig
-from model.linear import project
+from model.linear import biased, project
 from model.sites import Sites
 
 SHARPNESS = 8.0  # c in De et al., 2024
@@ -30,12 +30,14 @@ class GRU(nn.Module):
     def from_input(gate):
       b_D = self.param(f'b_{gate}_D', nn.initializers.zeros, (width,))
       w_x_DD = matrix(f'w_x_{gate}_DD')
-      return project(x_BTD, w_x_DD, sites.layout, 'DD') + b_D.astype(dtype)
+      return biased(project(x_BTD, w_x_DD, sites.layout, 'DD'), b_D)
 
     gates = ('update', 'reset', 'candidate')
     inputs = tuple(from_input(gate).swapaxes(0, 1) for gate in gates)
+    # Gathered once, and not at each of T steps.
     w_update_DD, w_reset_DD, w_candidate_DD = (
-      matrix(f'w_h_{gate}_DD').astype(dtype) for gate in gates)
+      sites.layout.constrain(matrix(f'w_h_{gate}_DD').astype(dtype),
+                             (None, None), gradient='DD') for gate in gates)
 
     def step(h_BD, inputs):
       update_BD, reset_BD, candidate_BD = inputs

@@ -160,7 +160,7 @@ def _logits(layout: Layout, multiplier: float, x_XBTD: jax.Array,
 
 def _product(dimensions: str, a: jax.Array, b: jax.Array) -> jax.Array:
   """A product with a float32 result."""
-  if backend.platform() == 'cpu':  # which has none of bfloat16
+  if backend.platform() == 'cpu':  # where some of bfloat16 fail as they run
     a, b = a.astype(jnp.float32), b.astype(jnp.float32)
   return jnp.einsum(dimensions, a, b, preferred_element_type=jnp.float32)
 

@@ -85,7 +85,10 @@ def report(names: Sequence[str], seconds: float) -> None:
 
 
 def measure(config: Config, seconds: float) -> list[Row]:
-  """Ours in both dtypes, float32 also on all cores, in turns with the peer."""
+  """Ours in both dtypes, float32 also on all cores, in turns with the peer.
+
+  Virtual devices of a CPU widen bfloat16 to float32 (see `model.linear`).
+  """
   variants = [('float32', 1), ('bfloat16', 1)]
   cores = len(launcher.cores())
   if (cores > 1 and not launcher.accelerator_installed()

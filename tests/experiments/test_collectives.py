@@ -216,6 +216,21 @@ def test_what_is_fetched_into_vmem_is_read_once():
   assert traffic.main_memory_bytes(FETCHED) == slices + whole + result
 
 
+def test_sums_that_start_together_are_read_and_written():
+  text = '''\
+HloModule jit_step, is_scheduled=true
+
+ENTRY %main (p: f32[100], q: f32[50]) -> f32[50] {
+  %p = f32[100]{0} parameter(0)
+  %q = f32[50]{0} parameter(1)
+  %s = (f32[100]{0}, f32[50]{0}) all-reduce-start(%p, %q), to_apply=%add
+  %d = (f32[100]{0}, f32[50]{0}) all-reduce-done(%s)
+  ROOT %r = f32[50]{0} get-tuple-element(%d), index=1
+}
+'''
+  assert traffic.main_memory_bytes(text) == 2 * 150 * 4
+
+
 @pytest.mark.parametrize(('shape', 'size'), [
   ('f32[2,3]{1,0}', 24), ('bf16[]', 2), ('pred[7]{0}', 7), ('s4[3]{0}', 2),
   ('(f32[2]{0}, (u8[5]{0}, token[]))', 13), ('f8e4m3fn[8,8]{1,0}', 64),
