@@ -13,7 +13,6 @@ from train import Config, MeshConfig, TrainConfig
 CONFIGS: dict[str, Config] = {
   # Minutes on a laptop, with the prose that ships with Python, byte by byte.
   #   one CPU, one GPU   fathom train lm-small
-  #   a CPU with AMX     the same with --config.model.dtype=bfloat16
   #   8 devices, a pod   the same; on a pod add --distributed
   'lm-small': Config(
     ModelConfig(n_layers=4, d_model=64, n_heads=4),

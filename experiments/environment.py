@@ -47,7 +47,6 @@ class Environment:
     devices_error: why JAX found none, in one line.
     seconds_waited: how long it was given before it was given up; 0: it was not.
     cores: processor cores that this process may use.
-    amx: whether they multiply bfloat16 in hardware (Intel's AMX).
     load: processes that wanted to run in the last minute, on average.
     cache_folder: where compiled programs are kept.
     cache_writable: whether that folder is there, or can be made, and written.
@@ -67,7 +66,6 @@ class Environment:
   devices_error: str = ''
   seconds_waited: float = 0.0
   cores: int = 2
-  amx: bool = False
   load: float = 0.0
   cache_folder: str = '~/.cache/fathom/xla'
   cache_writable: bool = True
@@ -106,7 +104,7 @@ def gather(runs: Path, wanted: str = 'auto',
     nvidia_cards=len(glob.glob('/proc/driver/nvidia/gpus/*')),
     tpu_chips=len(glob.glob('/dev/accel[0-9]*')),
     devices=devices, devices_error=error, seconds_waited=waited,
-    cores=_cores(), amx=_amx(), load=os.getloadavg()[0],
+    cores=_cores(), load=os.getloadavg()[0],
     cache_folder=str(cache),
     cache_writable=os.access(_existing(cache), os.W_OK),
     runs_folder=str(runs), free_bytes=shutil.disk_usage(_existing(runs)).free,
@@ -167,12 +165,6 @@ def _cores() -> int:
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
-
-
-def _amx() -> bool:
-  with contextlib.suppress(OSError):  # of systems that are not Linux
-    return 'amx_bf16' in Path('/proc/cpuinfo').read_text()
-  return False
 
 
 def _foreign_cuda() -> tuple[str, ...]:

@@ -229,11 +229,7 @@ def processes(facts: Environment) -> Finding:
     return Finding('cores', 'WARN', f'{wanted:.0f} processes for {facts.cores} '
                    'core(s); they slow each other and times mean little',
                    'end others, or use fewer --workers')
-  # Measured at widths 64 and 768. Virtual devices widen it to float32.
-  hint = (' with AMX: one device trains 1.4 to 2.2 times as fast with '
-          '--config.model.dtype=bfloat16'
-          if facts.amx and facts.platform == 'cpu' else '')
-  return Finding('cores', 'PASS', f'{facts.cores}{hint}')
+  return Finding('cores', 'PASS', f'{facts.cores}')
 
 
 CHECKS: tuple[Callable[[Environment], Finding], ...] = (

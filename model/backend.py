@@ -19,14 +19,6 @@ def platform() -> str:
   return _absent.get() or jax.default_backend()
 
 
-def single_device() -> bool:
-  """Whether this process sees one device, so that nothing is split.
-
-  False while tracing for devices that are not there, however many they are.
-  """
-  return not _absent.get() and jax.device_count() == 1
-
-
 @contextlib.contextmanager
 def compiling_for(absent: str) -> Iterator[None]:
   """Traces for a platform that is not there: 'tpu' on a CPU machine.

@@ -10,11 +10,9 @@ On the CPU there are two more concerns, which other backends do not have.
 XLA:CPU fuses whatever produces a gradient (an activation's derivative, the
 residual sum) into each of the products that consume it, computes it once for
 each, and loses the fast matrix product. Barriers keep the two apart: 1.2 times
-the steps per second for 4 layers of width 64. And processors with Intel's AMX
-multiply bfloat16 up to five times as fast as float32, but XLA:CPU does so only
-where operands and result lie in memory row by row and the result is float32;
-any other product of bfloat16 is widened to float32, or fails when it runs.
-Without AMX, float32 is the faster dtype on a CPU.
+the steps per second for 4 layers of width 64. And it has products of bfloat16
+with a float32 result for some layouts alone, and fails as it runs the others,
+so there operands are widened to float32.
 """
 
 import functools
@@ -145,17 +143,4 @@ def _cpu_backward(how, x, w, dy):
 
 
 def _dot(a, b):
-  """A product of matrices, float32."""
-  if a.dtype == jnp.bfloat16:
-    if backend.single_device():
-      return _by_rows(jnp.dot(_by_rows(a), _by_rows(b),
-                              preferred_element_type=jnp.float32))
-    # Asked how an array lies in memory, devices that share it would gather it.
-    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
-  return jnp.dot(a, b, preferred_element_type=jnp.float32)
-
-
-def _by_rows(x):
-  # Experimental in JAX, so only what needs it depends on it.
-  from jax.experimental import layout
-  return layout.with_layout_constraint(x, layout.Layout((0, 1)))
+  return jnp.dot(a.astype(jnp.float32), b.astype(jnp.float32))

@@ -26,7 +26,6 @@ AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
 # Parameters from which on the batch is not split over virtual devices: each
 # would hold all of them, and their products occupy every core as it is.
 LARGE = 2**25
-DTYPES = ('float32', 'bfloat16')
 PRODUCT = 2048  # the width of the matrices whose product is the ceiling
 
 
@@ -73,9 +72,9 @@ def report(names: Sequence[str], seconds: float) -> None:
             f'{tokens / row.seconds:10,.0f} {row.seconds * 1e3:8.1f} '
             f'{row.mfu:6.1%} {tokens / row.plain:11,.0f} {row.ratio:11.2f}  '
             f'{row.limit}', flush=True)
-    for dtype in DTYPES:
+    for dtype in dtypes():
       best[name, dtype] = max(r.ratio for r in rows if r.dtype == dtype)
-  for dtype in DTYPES:
+  for dtype in dtypes():
     print(f'aim in {dtype}, times plain JAX: ' + '; '.join(
       f'{AIMS[name]} at {name} '
       + interleaved.verdict([best[name, dtype] >= AIMS[name]])
@@ -84,22 +83,25 @@ def report(names: Sequence[str], seconds: float) -> None:
         'ceiling: they,\nor what lies between them and makes them slower')
 
 
-def measure(config: Config, seconds: float) -> list[Row]:
-  """Ours in both dtypes, float32 also on all cores, in turns with the peer.
+def dtypes() -> tuple[str, ...]:
+  """What is measured here: a CPU only widens bfloat16 (see `model.linear`)."""
+  both = ('float32', 'bfloat16')
+  return both if launcher.accelerator_installed() else both[:1]
 
-  Virtual devices of a CPU widen bfloat16 to float32 (see `model.linear`).
-  """
-  variants = [('float32', 1), ('bfloat16', 1)]
+
+def measure(config: Config, seconds: float) -> list[Row]:
+  """Ours, on a CPU also on all cores, in turns with the peer."""
+  variants = [(dtype, 1) for dtype in dtypes()]
   cores = len(launcher.cores())
   if (cores > 1 and not launcher.accelerator_installed()
       and config.data.batch_size % cores == 0
       and count.parameters(config.model).total < LARGE):
-    variants.insert(1, ('float32', cores))
+    variants.append(('float32', cores))
   flops = config.data.batch_size * count.train_flops(
     config.model, config.data.length)
   with ExitStack() as stack:
     takes: dict[str, interleaved.Take] = {}
-    for dtype in DTYPES:
+    for dtype in dtypes():
       takes[f'product {dtype}'] = functools.partial(_products, dtype)
       takes[f'plain {dtype}'] = stack.enter_context(Stepper(
         'plain', overrides.replace(config, {'model.dtype': dtype}),

@@ -230,6 +230,8 @@ def test_a_save_is_counted_against_the_interval(tmp_path):
 @pytest.mark.usefixtures('quick')
 def test_processes_measure_side_by_side(monkeypatch):
   monkeypatch.setattr(throughput.launcher, 'cores', lambda: [0])
+  monkeypatch.setattr(throughput.launcher, 'accelerator_installed',
+                      lambda: True)
   small = overrides.replace(TINY, {'model.n_layers': 1})
   rows = throughput.measure(small, 0.0)
   assert [(row.dtype, row.devices) for row in rows] == [

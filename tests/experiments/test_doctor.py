@@ -118,14 +118,6 @@ def test_a_machine_without_trouble_passes_every_check():
   assert doctor.exit_code(findings) == 0
 
 
-@pytest.mark.parametrize(('facts', 'said'), [
-  ({'amx': True}, True), ({}, False), ({**GPU, 'amx': True}, False)])
-def test_what_a_processor_multiplies_fast_is_said_where_it_computes(
-    facts, said):
-  found = traps.processes(Environment(**facts))
-  assert ('model.dtype=bfloat16' in found.message) == said
-
-
 def test_every_check_has_a_trap():
   assert {trap[0] for trap in TRAPS} == set(traps.CHECKS)
 

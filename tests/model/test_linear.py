@@ -1,5 +1,4 @@
 import dataclasses
-import re
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +7,13 @@ import pytest
 import tiny
 
 import model
-from experiments import hlo
 from model import backend, linear
 from model.layout import Layout
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [
   (jnp.float32, 1e-5), (jnp.bfloat16, 4e-2)])
-@pytest.mark.parametrize('single', [True, False])
-def test_the_cpu_product_and_its_gradients_are_the_usual_ones(
-    monkeypatch, single, dtype, tolerance):
-  monkeypatch.setattr(backend, 'single_device', lambda: single)
+def test_the_cpu_product_and_its_gradients_are_the_usual_ones(dtype, tolerance):
   x_RBTHK = tiny.normal(2, 3, 4, 2, 5, seed=0).astype(dtype)
   w_RHKD = tiny.normal(2, 2, 5, 6, seed=1)
   c_BTD = tiny.normal(3, 4, 6, seed=2)
@@ -77,34 +72,10 @@ def test_what_is_split_is_gathered_in_the_dtype_of_the_products():
   assert asked[-1] == ('float32', ('D', 'F'))
 
 
-@pytest.mark.parametrize('turned', [(), ('x',), ('w',), ('x', 'w')])
-def test_one_processor_multiplies_bfloat16_row_by_row(monkeypatch, turned):
-  """XLA:CPU widens any other product to float32, or cannot run it."""
-  monkeypatch.setattr(backend, 'single_device', lambda: True)
-  x_TK = jnp.ones((64, 32) if 'x' in turned else (32, 64), jnp.bfloat16)
-  w_KD = jnp.ones((16, 64) if 'w' in turned else (64, 16))
-
-  def loss(x, w):
-    x, w = (a.T if name in turned else a for name, a in (('x', x), ('w', w)))
-    return jnp.square(linear.project(x, w).astype(jnp.float32)).sum()
-
-  program = jax.jit(jax.grad(loss, (0, 1))).lower(x_TK, w_KD).compile()
-  module = hlo.parse(program.as_text())
-  operands = [computation.shape(name)
-              for computation in module.computations.values()
-              for one in computation.instructions.values()
-              if one.opcode == 'dot' for name in one.operands]
-  assert len(operands) == 2 * 3
-  for shape in operands:
-    assert re.fullmatch(r'bf16\[.*\]\{1,0\}', shape), shape
-  jax.block_until_ready(program(x_TK, w_KD))
-
-
 @pytest.mark.parametrize('changes', [
   {'unembedding': 'tied'}, {'feed_forward': 'gated', 'n_kv_heads': 1},
   *({'mixer': mixer} for mixer in tiny.MIXERS)], ids=str)
-def test_one_processor_runs_every_model_in_bfloat16(monkeypatch, changes):
-  monkeypatch.setattr(backend, 'single_device', lambda: True)
+def test_a_processor_runs_every_model_in_bfloat16(changes):
   config = tiny.config(**{'d_model': 32, 'vocab_size': 67, **changes})
   rough = dataclasses.replace(config, dtype='bfloat16')
   params, tokens = tiny.params(config), tiny.tokens(vocab_size=67)
