@@ -26,7 +26,7 @@ CONFIGS: dict[str, Config] = {
   #   one CPU     fathom train lm-125m --config.model.dtype=float32
   #               --config.data.batch_size=16 --config.train.steps=20
   #   one GPU     fathom train lm-125m
-  #   8 devices   fathom train lm-125m --config.train.microbatches=2
+  #   8 devices   fathom train lm-125m --config.train.microbatches=2 (v5e-8: 4)
   #   v5e-16      the same with --config.train.microbatches=4 --distributed
   'lm-125m': Config(
     ModelConfig(
