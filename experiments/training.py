@@ -183,7 +183,7 @@ def _fit(options: Options, peers: Peers | None) -> dict[str, Any]:
   with goodput.part('start'):
     peak = _peak(config, mesh) if first else 1.0
   display = RunDisplay(
-    folder.name, config.train.steps, config.data.batch_size * length,
+    folder.name, config.train.steps, loop.tokens(program.shape(config)),
     count.train_flops(config.model, length) / length / peak, visible=first)
 
   def progress(step: int, rate: float) -> None:

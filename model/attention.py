@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.lax import optimization_barrier
 
 from model import attention_kernel, backend, embedding, parameterisation
 from model.config import ModelConfig
@@ -93,19 +94,21 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
         bias_HTS: np.ndarray, sites: Sites) -> jax.Array:
   """Computes the scores, (B,H,T,S), and mixes the values by their softmax."""
   B, T, H, K = q_BTHK.shape
-  dtype = q_BTHK.dtype
-  if backend.platform() == 'cpu':
+  dtype, on_cpu = q_BTHK.dtype, backend.platform() == 'cpu'
+  if on_cpu:
     # Some batched products of bfloat16 fail when XLA:CPU runs them.
     q_BTHK, k_BSGK, v_BSGK = (
       x.astype(jnp.float32) for x in (q_BTHK, k_BSGK, v_BSGK))
+    # Each layer its own: one bias for all is written out once as large as the
+    # scores, and read from memory by every layer.
+    bias_HTS, q_BTHK = optimization_barrier((jnp.asarray(bias_HTS), q_BTHK))
   G, S = k_BSGK.shape[2], k_BSGK.shape[1]
   # h counts the heads of one group; H = G h. Operands in the order of the
   # products: left to itself, XLA:CPU copies their results number by number.
   q = q_BTHK.reshape(B, T, G, H // G, K).transpose(0, 2, 3, 1, 4)
   k, v_BGSK = k_BSGK.swapaxes(1, 2), v_BSGK.swapaxes(1, 2)
   q = q * (1 / math.sqrt(K))
-  score = jnp.einsum('BGhTK,BGSK->BGhTS', q, k,
-                     preferred_element_type=jnp.float32)
+  score = (_cpu_scores if on_cpu else _scores)(q, k)
   score_BHTS = score.reshape(B, H, T, S) + bias_HTS
   weight_BHTS = jnp.exp(
     score_BHTS - jax.lax.stop_gradient(score_BHTS.max(-1, keepdims=True)))
@@ -123,3 +126,32 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
   mixed = (mixed_BTHK.reshape(B, T, *heads, K)
            / total_BHT.swapaxes(1, 2).reshape(B, T, *heads, 1))
   return mixed.reshape(B, T, H, K).astype(dtype)
+
+
+def _scores(q: jax.Array, k: jax.Array) -> jax.Array:
+  """(B,G,h,T,K) and (B,G,S,K) to (B,G,h,T,S), float32."""
+  return jnp.einsum('BGhTK,BGSK->BGhTS', q, k,
+                    preferred_element_type=jnp.float32)
+
+
+@jax.custom_vjp
+def _cpu_scores(q, k):
+  return _scores(q, k)
+
+
+def _forward(q, k):
+  return _scores(q, k), (q, k)
+
+
+def _backward(saved, d_BGhTS):
+  q, k = saved
+  dq = jnp.einsum('BGhTS,BGSK->BGhTK', d_BGhTS, k)
+  # The product with the scores transposed would have to copy them first, for
+  # which XLA:CPU takes as long as for the product; queries are smaller.
+  q_BGKhT = optimization_barrier(q.transpose(0, 1, 4, 2, 3))
+  dk_BGKS = optimization_barrier(
+    jnp.einsum('BGKhT,BGhTS->BGKS', q_BGKhT, d_BGhTS))
+  return dq, dk_BGKS.swapaxes(2, 3)
+
+
+_cpu_scores.defvjp(_forward, _backward)

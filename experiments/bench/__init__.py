@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
   # there has to be room for a contestant beside this process.
   wanted = ({'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
             if launcher.accelerator_installed() else launcher.ALLOCATOR)
-  if not set(wanted) <= set(os.environ):
+  if not wanted.items() <= os.environ.items():
     os.execve(sys.executable,
               [sys.executable, '-m', 'experiments', 'bench', *arguments],
               {**os.environ, **wanted})
