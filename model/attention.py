@@ -119,13 +119,12 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
     total_BHT = jnp.ones_like(total_BHT)
   weight = weight_BHTS.reshape(score.shape).astype(v_BSGK.dtype)
   mixed = jnp.einsum('BGhTS,BGSK->BGhTK', weight, v_BGSK)
-  mixed_BTHK = mixed.reshape(B, H, T, K).swapaxes(1, 2)
   # XLA:CPU sums slowly past an axis of length one, so one head has no axis.
   heads = (H,) if H > 1 else ()
   # Dividing what was read is cheaper than dividing the pattern by T / K.
-  mixed = (mixed_BTHK.reshape(B, T, *heads, K)
-           / total_BHT.swapaxes(1, 2).reshape(B, T, *heads, 1))
-  return mixed.reshape(B, T, H, K).astype(dtype)
+  mixed = (mixed.reshape(B, *heads, T, K)
+           / total_BHT.reshape(B, *heads, T, 1))
+  return mixed.reshape(B, H, T, K).swapaxes(1, 2).astype(dtype)
 
 
 def _scores(q: jax.Array, k: jax.Array) -> jax.Array:
