@@ -9,7 +9,13 @@ import time
 import pytest
 from training_process import ROOT, Train, goodput, lines
 
-from experiments import command_line, identity, store, training_options
+from experiments import (
+  command_line,
+  identity,
+  launcher,
+  store,
+  training_options,
+)
 from experiments.configs import CONFIGS
 from experiments.overrides import UsageError
 
@@ -34,6 +40,14 @@ def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):
   assert stopped.value.code == 2
   assert says in message
   assert 'Traceback' not in message
+
+
+def test_the_allocator_keeps_what_a_person_has_set():
+  added = launcher.huge_pages('')
+  assert launcher.huge_pages('glibc.rtld.nns=4') == f'glibc.rtld.nns=4:{added}'
+  for tunables in (added, 'glibc.malloc.hugetlb=0', f'{added}:a=1'):
+    # A command that starts itself again has to find what it asked for.
+    assert launcher.huge_pages(tunables) == tunables
 
 
 def test_a_single_run_is_split_over_all_devices_and_has_checkpoints():

@@ -75,6 +75,25 @@ def test_scores_in_pieces_are_those_of_the_whole_with_their_gradients(
     np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
 
 
+@pytest.mark.parametrize(('heads', 'groups'), [(4, 2), (3, 3), (1, 1)])
+def test_the_gradient_of_a_cpu_is_that_of_other_devices(heads, groups):
+  """The scores have a backward pass of their own there."""
+  config_ = config(dtype='float32', attention_kernel='xla')
+  qkv = arrays('float32', heads, groups)
+  weight = tiny.normal(*qkv[0].shape, seed=7)
+
+  def gradient(platform):
+    def loss(*qkv):
+      return (attention.attend(config_, *qkv, Sites({}, {})) * weight).sum()
+
+    with backend.compiling_for(platform):
+      return jax.jit(jax.grad(loss, (0, 1, 2)))(*qkv)
+
+  for ours, expected in zip(gradient('cpu'), gradient('gpu')):
+    np.testing.assert_allclose(ours, expected,
+                               atol=1e-5 * np.abs(expected).max())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('mask', ['causal', 'bidirectional'])
 def test_the_tpu_kernel_agrees_with_float64_and_its_gradient_with_xla(mask):
