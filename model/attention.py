@@ -10,7 +10,7 @@ from jax.lax import optimization_barrier
 
 from model import attention_kernel, backend, embedding, parameterisation
 from model.config import ModelConfig
-from model.linear import project
+from model.linear import multiplicable, project
 from model.sites import Sites
 
 # Queries that a CPU takes at a time under a causal mask, and in how many pieces
@@ -95,10 +95,8 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
   """Computes the scores, (B,H,T,S), and mixes the values by their softmax."""
   B, T, H, K = q_BTHK.shape
   dtype, on_cpu = q_BTHK.dtype, backend.platform() == 'cpu'
+  q_BTHK, k_BSGK, v_BSGK = multiplicable(q_BTHK, k_BSGK, v_BSGK)
   if on_cpu:
-    # Some batched products of bfloat16 fail when XLA:CPU runs them.
-    q_BTHK, k_BSGK, v_BSGK = (
-      x.astype(jnp.float32) for x in (q_BTHK, k_BSGK, v_BSGK))
     # Each layer its own: one bias for all is written out once as large as the
     # scores, and read from memory by every layer.
     bias_HTS, q_BTHK = optimization_barrier((jnp.asarray(bias_HTS), q_BTHK))

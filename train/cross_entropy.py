@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from model import Hidden, Layout, backend, linear
+from model import Hidden, Layout, linear
 
 # float32 logits that one device may hold: 512 MiB. Also the size of a piece;
 # the gradient of the unembedding is read and written once for each, so smaller
@@ -155,9 +155,8 @@ def _logits(layout: Layout, multiplier: float, x_XBTD: jax.Array,
 
 def _product(dimensions: str, a: jax.Array, b: jax.Array) -> jax.Array:
   """A product with a float32 result."""
-  if backend.platform() == 'cpu':  # where some of bfloat16 fail as they run
-    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
-  return jnp.einsum(dimensions, a, b, preferred_element_type=jnp.float32)
+  return jnp.einsum(dimensions, *linear.multiplicable(a, b),
+                    preferred_element_type=jnp.float32)
 
 
 def _nats(logits_XBTV: jax.Array, targets_XBT: jax.Array) -> jax.Array:
