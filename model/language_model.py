@@ -108,13 +108,15 @@ class LanguageModel(nn.Module):
 
 
 def init(config: ModelConfig, key: jax.Array,
-         scale: float | jax.Array = 1.0) -> Params:
+         scale: float | jax.Array = 1.0,
+         layout: Layout | None = None) -> Params:
   """Draws the parameters of a model; jit the call, it is cheap to compile.
 
   Args:
     config: must know vocab_size and, for learned positions, max_length.
     key: a typed random key; may be traced.
     scale: multiplies all random weights (`config.init_scale`); may be traced.
+    layout: where arrays live; on one device when not given.
 
   Returns:
     A nested dict of float32 arrays, those of the stack with leading axis N.
@@ -128,7 +130,7 @@ def init(config: ModelConfig, key: jax.Array,
   config = dataclasses.replace(config, attention_kernel='xla')
   network = LanguageModel(config, {}, Layout())
   filled = network.init(key, tokens_BT, {})['params']
-  return parameterisation.draw(key, filled, scale)
+  return parameterisation.draw(layout or Layout(), key, filled, scale)
 
 
 def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,

@@ -24,6 +24,7 @@ import numpy as np
 from jax.nn import initializers
 
 from model.config import ModelConfig
+from model.layout import Layout
 
 # Radford et al., 2019 (GPT-2), for token and position embeddings alike.
 EMBEDDING_STD = 0.02
@@ -96,13 +97,15 @@ def group(path: Sequence[Any]) -> Group:
   return 'unembedding' if 'unembedding' in names else 'hidden'
 
 
-def draw(key: jax.Array, deviations: Any, scale: float | jax.Array) -> Any:
+def draw(layout: Layout, key: jax.Array, deviations: Any,
+         scale: float | jax.Array) -> Any:
   """Makes a tree of standard deviations into a tree of parameters.
 
   How the noise is drawn depends on the model's size alone, never on the
   devices, so a model starts the same on any of them.
 
   Args:
+    layout: where what is drawn may live before it is cut.
     key: a typed random key.
     deviations: parameters as the initializers fill them.
     scale: multiplies what is random; vectors are not, and stay as they are.
@@ -112,17 +115,21 @@ def draw(key: jax.Array, deviations: Any, scale: float | jax.Array) -> Any:
   drawn = [value for _, value in leaves]
   shapes = [drawn[i].shape for i in random]
   small = sum(map(math.prod, shapes)) <= TOGETHER
-  noises = (_together if small else _apart)(key, shapes, scale)
+  noises = (_together(layout, key, shapes, scale) if small else
+            _apart(key, shapes, scale))
   for i, noise in zip(random, noises):
     drawn[i] = drawn[i] * noise
   return jax.tree_util.tree_unflatten(tree, drawn)
 
 
-def _together(key: jax.Array, shapes: Sequence[tuple[int, ...]],
+def _together(layout: Layout, key: jax.Array, shapes: Sequence[tuple[int, ...]],
               scale: float | jax.Array) -> list[jax.Array]:
   """One draw, cut into pieces."""
   sizes = [math.prod(shape) for shape in shapes]
+  # Whole on each device: pieces of a split line do not end where parameters are
+  # split, and the compiler would warn of what it makes of that.
   noise = scale * jax.random.normal(key, (sum(sizes),))
+  noise = layout.constrain(noise, (None,))
   return [noise[end - size:end].reshape(shape)
           for shape, size, end in zip(shapes, sizes, np.cumsum(sizes))]
 

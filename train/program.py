@@ -116,7 +116,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
 
   @jax.jit
   def init(hyper: Hyper) -> State:
-    replicas = jax.vmap(lambda h: step_lib.init(config, h),
+    replicas = jax.vmap(lambda h: step_lib.init(config, layout, h),
                         spmd_axis_name=over)(hyper)
     return {'step': jnp.int32(0), **placed(replicas)}
 

@@ -23,10 +23,10 @@ State = dict[str, Any]
 ALIVE = -1  # `diverged` of a replica that has met no non-finite value
 
 
-def init(config: Config, hyper: Hyper) -> State:
+def init(config: Config, layout: Layout, hyper: Hyper) -> State:
   """The state before the first update; a pure function of `hyper`."""
   key = jax.random.fold_in(jax.random.key(1), hyper['seed'])
-  params = model.init(config.model, key, scale=hyper['init_scale'])
+  params = model.init(config.model, key, hyper['init_scale'], layout)
   return {
     'params': params,
     'opt_state': optimizer.direction(config, hyper).init(params),

@@ -209,8 +209,8 @@ def test_microbatches_count_by_the_positions_they_score():
   batch = source.batch({}, 0, 'train', 0, 8)
   batch = batch._replace(weights_BT=batch.weights_BT.at[:5].set(0))
   weight = batch.weights_BT.sum()
-  params = step.init(config, {'seed': 0, 'init_scale': 1.0,
-                              'weight_decay': 0.0})['params']
+  params = step.init(config, model.Layout(), {
+    'seed': 0, 'init_scale': 1.0, 'weight_decay': 0.0})['params']
 
   def gradients(count):
     cut = changed(config, train={'microbatches': count})
@@ -263,7 +263,8 @@ def test_parameters_moments_and_logits_stay_float32_at_bfloat16():
     assert dtypes == {jnp.dtype('float32'), jnp.dtype('int32')}
   assert log['loss'].dtype == jnp.float32
   params = jax.eval_shape(lambda: step.init(
-    config, {'seed': 0, 'init_scale': 1.0, 'weight_decay': 0.0}))['params']
+    config, model.Layout(),
+    {'seed': 0, 'init_scale': 1.0, 'weight_decay': 0.0}))['params']
   tokens_BT = jax.ShapeDtypeStruct((2, 8), jnp.int32)
   out = jax.eval_shape(lambda params, tokens_BT: (
     model.apply(config.model, params, tokens_BT, taps={'resid_mid': None}),
@@ -278,3 +279,12 @@ def test_bfloat16_trains_like_float32():
   rounded, _ = fit(changed(model={'dtype': 'bfloat16'}))
   np.testing.assert_allclose(rounded, losses, rtol=1e-2)
   assert not np.array_equal(rounded, losses)
+
+
+def test_what_is_drawn_is_not_sent_whole_to_where_it_belongs():
+  config = program.complete(dataclasses.replace(
+    BASE, model=ModelConfig(n_layers=4, d_model=64, n_heads=4),
+    mesh=MeshConfig(replica=1, fsdp=8)))
+  built = program.build(program.shape(config), mesh.make(config.mesh), True)
+  init = built.init.lower(program.hyper([config])).compile()
+  assert 'all-gather' not in init.as_text()
