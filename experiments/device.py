@@ -21,14 +21,19 @@ def claim(platform: str) -> None:
 def check(platform: str) -> None:
   """Raises DeviceError where the platform that was asked for is not there."""
   import jax
+  asked = f'--config.mesh.platform={platform}'
   try:
     found = jax.default_backend()
   except (RuntimeError, AssertionError):  # JAX has both, for plug-ins alone
     found = 'none of that kind'
-  if platform not in ('auto', found):
-    raise DeviceError(f'--config.mesh.platform={platform}: JAX found {found}; '
-                      'install the extra for it (make EXTRAS=cuda13) or use '
-                      'another platform')
+    if platform == 'auto':
+      asked = f'JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")}'
+  else:
+    if platform in ('auto', found):
+      return
+  extra = 'tpu' if 'tpu' in asked else 'cuda13'
+  raise DeviceError(f'{asked}: JAX found {found}; install the extra for it '
+                    f'(make EXTRAS={extra}) or use another platform')
 
 
 def end_with(parent: int) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import launcher
+from experiments import device, launcher
 
 PARTS = ('train', 'compile', 'scaling', 'pmap', 'data', 'checkpoint', 'sweep')
 SIZES = ('S', 'M', 'L')
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 def measure(parts: Sequence[str], sizes: Sequence[str],
             seconds: float) -> None:
   """Prints each part."""
+  device.check('auto')
   # Imported here, since they touch the devices.
   from experiments.bench import (
     compilation,

@@ -151,3 +151,16 @@ def test_asking_for_an_absent_platform_is_exit_code_3(tmp_path):
   printed, _ = asked.communicate(timeout=SECONDS)
   assert asked.returncode == 3, printed
   assert 'mesh.platform=tpu' in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('arguments', [
+  ('run', *SMALL), ('train', 'lm-small'), ('bench',)], ids=lambda a: a[0])
+def test_so_is_asking_for_it_in_the_environment(arguments, tmp_path):
+  runs = () if arguments == ('bench',) else (f'--runs={tmp_path}',)
+  asked = fathom(*arguments, *runs,
+                 environment={**os.environ, 'JAX_PLATFORMS': 'tpu'})
+  printed, _ = asked.communicate(timeout=SECONDS)
+  assert asked.returncode == 3, printed
+  assert 'JAX_PLATFORMS=tpu' in printed
+  assert 'Traceback' not in printed
