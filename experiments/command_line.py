@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import flags, logging
 
 from data.config import InputError
-from experiments import device, launcher, overrides, plan
+from experiments import compiler, device, launcher, overrides, plan
 from experiments.device import DeviceError
 from experiments.identity import run_id
 from experiments.overrides import UsageError
@@ -49,15 +49,10 @@ flags: --preset=smoke|cpu|accelerator  --strata=a,b  --runs=FOLDER  --workers=N
   fathom aot lm-125m --topology=v5e-16
 '''
 
-# How much XLA works on a program. A smoke test compiles much and computes
-# little; the programs of `cpu` run as fast with one level less than the most,
-# and without the fusion emitters, which take long to compile.
-COMPILER_FLAGS = {
-  'smoke': '--xla_backend_optimization_level=0 '
-           '--xla_cpu_use_fusion_emitters=false',
-  'cpu': '--xla_backend_optimization_level=1 '
-         '--xla_cpu_use_fusion_emitters=false',
-}
+# How much XLA works on a program of a preset, if not as much as it can. A smoke
+# test compiles much and computes little; the programs of `cpu` run as fast with
+# one level less than the most.
+COMPILER_LEVELS = {'smoke': 0, 'cpu': 1}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -260,6 +255,6 @@ def _write_report(made: Plan) -> int:
 
 def _claim_platform(made: Plan) -> None:
   """Tells JAX what it must know before it looks for devices."""
-  compiler = COMPILER_FLAGS.get(made.preset, '')
-  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {compiler}'
+  if made.preset in COMPILER_LEVELS:
+    compiler.ask(COMPILER_LEVELS[made.preset])
   device.claim(made.cells[0].config.mesh.platform)

@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 
+from experiments import compiler
+
 if 'PYTEST_XDIST_WORKER' not in os.environ:  # which inherits what is set here
   # What the processes of one suite compile serves them all, and no other suite.
   os.environ['XDG_CACHE_HOME'] = tempfile.mkdtemp(prefix='fathom-tests-')
@@ -12,10 +14,8 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:  # which inherits what is set here
                   ignore_errors=True)
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = (os.environ.get('XLA_FLAGS', '')
-                           + ' --xla_force_host_platform_device_count=8'
-                           # Tests compile much and compute little.
-                           + ' --xla_backend_optimization_level=0'
-                           + ' --xla_cpu_use_fusion_emitters=false')
+                           + ' --xla_force_host_platform_device_count=8')
+compiler.ask(level=0)  # Tests compile much and compute little.
 # XLA's rendezvous dead-locks when it has fewer threads than virtual devices
 # need; twice their number is enough.
 os.environ['NPROC'] = '16'
