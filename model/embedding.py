@@ -32,7 +32,12 @@ class TokenEmbedding(nn.Module):
 
   def __call__(self, tokens_BT: jax.Array) -> jax.Array:
     """(B,T) -> (B,T,D)."""
-    x_BTD = self.embedding_VD[tokens_BT].astype(self.config.dtype)
+    table_VD = self.embedding_VD
+    if self.layout.parts('V', len(table_VD)) > 1:
+      # With V and D both split XLA looks up, and gathers the gradients of, the
+      # tokens of all devices on each. The table is the smaller.
+      table_VD = self.layout.constrain(table_VD, ('V', None))
+    x_BTD = table_VD[tokens_BT].astype(self.config.dtype)
     return self.layout.constrain(x_BTD, 'BTD')
 
   def matrix_DV(self) -> jax.Array:

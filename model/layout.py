@@ -51,3 +51,17 @@ class Layout:
   def parameters(self, tree: Any) -> Any:
     """Pins a tree of parameters, or gradients, to where their keys belong."""
     return tree
+
+  def summed(self, function: Callable[['Layout', Any], Any],
+             batch: Any) -> Any:
+    """Sums a function of a layout and some examples over all examples.
+
+    For what adds up by itself, such as a gradient by microbatches: devices
+    that hold the same parameters sum their own examples first, and then once
+    with each other.
+
+    Args:
+      function: takes the layout of the examples that it is given.
+      batch: arrays that lead with the examples.
+    """
+    return function(self, batch)

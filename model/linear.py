@@ -24,7 +24,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.lax import optimization_barrier
 
 from model import backend
-from model.layout import Layout
+from model.layout import Layout, Letters
 
 # A weight gradient of just this width both ways is what XLA:CPU computes worst,
 # at half the speed of 48 or 72, and on one thread. In as many pieces as there
@@ -64,9 +64,11 @@ def gathered(w: jax.Array, layout: Layout, letters: str) -> jax.Array:
   Left to itself, a TPU's compiler passes the shares of D round in a ring, and
   reads and writes the whole sum for each. Its gradient is split as w was.
   """
-  return layout.constrain(
-    w, [None if letter == 'D' else letter for letter in letters],
-    gradient=letters)
+  return layout.constrain(w, _with_all_of_d(letters), gradient=letters)
+
+
+def _with_all_of_d(letters: str) -> Letters:
+  return [None if letter == 'D' else letter for letter in letters]
 
 
 def biased(y: jax.Array, b: jax.Array) -> jax.Array:
@@ -103,7 +105,12 @@ class _How(NamedTuple):
 
   def scattered(self, dw):
     """A gradient, each device with the share that it updates."""
-    return self.layout.constrain(dw, self.letters) if self.letters else dw
+    if not self.letters:
+      return dw
+    # Reduced, then cut, which compilers make one; asked for the share alone, a
+    # TPU's passes it round in a ring, as in `gathered`.
+    dw = self.layout.constrain(dw, _with_all_of_d(self.letters))
+    return self.layout.constrain(dw, self.letters)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -90,13 +90,17 @@ def make(config: MeshConfig, devices: Sequence[jax.Device] | None = None,
   return Mesh(chosen, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def spec(letters: Letters) -> PartitionSpec:
+def spec(letters: Letters, gone: Sequence[str] = ()) -> PartitionSpec:
   """The partition of an array whose dimensions are `letters`.
 
   >>> spec('BTD')
   PartitionSpec(('data', 'fsdp'), 'tensor', None)
+
+  Args:
+    letters: one for each dimension.
+    gone: axes of the mesh that are spent already.
   """
-  spent: set[str] = set()
+  spent = set(gone)
   parts: list[Any] = [None] * len(letters)
   for letter, wanted in MESH_AXES.items():
     for place, own in enumerate(letters):
@@ -115,6 +119,8 @@ class Split(Layout):
   """
 
   mesh: Mesh
+  # Axes over which what is computed is split already, by a `vmap` of each.
+  spent: tuple[str, ...] = ()
 
   def constrain(self, x: jax.Array, letters: Letters,
                 gradient: Letters = ()) -> jax.Array:
@@ -141,8 +147,8 @@ class Split(Layout):
     """A function that runs on each device's own part of its arguments."""
     def run(*arrays: jax.Array) -> jax.Array:
       return jax.shard_map(
-        function, mesh=self.mesh, out_specs=spec(letters_out),
-        in_specs=tuple(spec(letters) for letters in letters_in),
+        function, mesh=self.mesh, out_specs=spec(letters_out, self.spent),
+        in_specs=tuple(spec(letters, self.spent) for letters in letters_in),
         check_vma=False)(*arrays)  # kernels do not say over what they vary
 
     return run
@@ -156,8 +162,19 @@ class Split(Layout):
 
     return jax.tree_util.tree_map_with_path(place, tree)
 
+  def summed(self, function: Callable[[Layout, Any], Any], batch: Any) -> Any:
+    """Sums a function of some examples over all, over `data` only once."""
+    axis, shares = 'data', self.mesh.shape['data']
+    if shares == 1:
+      return function(self, batch)
+    share = dataclasses.replace(self, spent=(*self.spent, axis))
+    split = jax.tree.map(lambda x: x.reshape(shares, -1, *x.shape[1:]), batch)
+    parts = jax.vmap(functools.partial(function, share),
+                     spmd_axis_name=axis)(split)
+    return jax.tree.map(lambda x: x.sum(0), parts)
+
   def _spec(self, letters: Letters, shape: Sequence[int]) -> PartitionSpec:
-    return _divisible(spec(letters), shape, self.mesh)
+    return _divisible(spec(letters, self.spent), shape, self.mesh)
 
 
 def layout(mesh: Mesh) -> Layout:

@@ -66,20 +66,25 @@ def gradients(config: Config, layout: Layout, params: Any, batch: Batch,
   Each counts by the positions it scores, since all are divided by the same
   `weight`: however many there are, they add up to the gradient of one batch.
   """
-  one = jax.value_and_grad(functools.partial(loss, config, layout))
-  count = config.train.microbatches
-  if count == 1:
-    value, grads = one(params, batch, weight)
+  def one(layout: Layout, batch: Batch) -> tuple[jax.Array, Any]:
+    value, grads = jax.value_and_grad(functools.partial(loss, config, layout))(
+      params, batch, weight)
     return value, layout.parameters(grads)
 
-  def add(carry: Any, microbatch: Batch) -> tuple[Any, None]:
-    value, grads = one(params, microbatch, weight)
-    return jax.tree.map(jnp.add, carry, (value, layout.parameters(grads))), None
+  count = config.train.microbatches
+  if count == 1:
+    return one(layout, batch)
 
-  zeros = layout.parameters(jax.tree.map(jnp.zeros_like, params))
-  summed, _ = jax.lax.scan(add, (jnp.float32(0), zeros),
-                           microbatches(layout, count, batch))
-  return summed
+  def accumulated(layout: Layout, batch: Batch) -> tuple[jax.Array, Any]:
+    def add(carry: Any, microbatch: Batch) -> tuple[Any, None]:
+      return jax.tree.map(jnp.add, carry, one(layout, microbatch)), None
+
+    zeros = layout.parameters(jax.tree.map(jnp.zeros_like, params))
+    summed, _ = jax.lax.scan(add, (jnp.float32(0), zeros),
+                             microbatches(layout, count, batch))
+    return summed
+
+  return layout.summed(accumulated, batch)
 
 
 def microbatches(layout: Layout, count: int, batch: Batch) -> Batch:

@@ -182,6 +182,30 @@ def test_microbatches_add_up_to_one_batch(count):
   assert_equals_one_device(changed(UNEVEN, train={'microbatches': count}))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('axes', [
+  {'data': 2, 'fsdp': 2, 'tensor': 2}, {'replica': 2, 'data': 4},
+], ids=str)
+def test_microbatches_on_many_devices_equal_one_device(axes):
+  assert_equals_one_device(
+    changed(UNEVEN, mesh=axes, train={'microbatches': 2}), 2)
+
+
+def test_microbatches_send_their_gradients_once_over_data():
+  def sent(count):
+    config = program.complete(changed(
+      mesh={'data': 2}, train={'microbatches': count}))
+    built = program.build(program.shape(config),
+                          mesh.make(config.mesh, jax.devices()[:2]), True)
+    hyper, (instance, _) = program.hyper([config]), program.instances([config])
+    text = built.chunk.lower(jax.eval_shape(built.init, hyper), STEPS, hyper,
+                             instance).compile().as_text()
+    return sum(one.times * one.wire_bytes
+               for one in collectives.read(text, STEPS))
+
+  assert sent(4) <= sent(1)
+
+
 def test_an_evaluation_takes_its_batch_in_microbatches_too():
   def evaluate(count):
     # As many examples as make activations most of what is held.
