@@ -15,16 +15,21 @@ WITHOUT_EMITTERS_FLAG = Version('0.11.1')
 
 
 def ask(level: int) -> None:
-  """Adds to XLA_FLAGS, where a person's own win; before jax finds devices.
+  """Adds to XLA_FLAGS, where a person's own win; before jax finds devices."""
+  # XLA takes the last of two that differ.
+  own = os.environ.get('XLA_FLAGS', '')
+  os.environ['XLA_FLAGS'] = f'{flags(level)} {own}'.strip()
+
+
+def flags(level: int) -> str:
+  """What XLA_FLAGS has to say.
 
   Fusion emitters take long to compile and gain nothing at our sizes.
 
   Args:
     level: `xla_backend_optimization_level`, 0 (nothing) to 3, XLA's own.
   """
-  asked = [f'--xla_backend_optimization_level={level}']
+  found = f'--xla_backend_optimization_level={level}'
   if Version(importlib.metadata.version('jaxlib')) < WITHOUT_EMITTERS_FLAG:
-    asked.append('--xla_cpu_use_fusion_emitters=false')
-  # XLA takes the last of two that differ.
-  asked.append(os.environ.get('XLA_FLAGS', ''))
-  os.environ['XLA_FLAGS'] = ' '.join(asked)
+    found += ' --xla_cpu_use_fusion_emitters=false'
+  return found

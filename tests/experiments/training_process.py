@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from experiments import command_line, training_options
+from experiments import compiler, training_options
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 900  # a hang, on a machine however slow
@@ -42,7 +42,7 @@ class Train:
     environment |= {
       'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1',
       # Tests compile much and compute little.
-      'XLA_FLAGS': command_line.COMPILER_FLAGS['smoke']}
+      'XLA_FLAGS': compiler.flags(level=0)}
     if not bare:
       environment |= training_options.environment(
         training_options.parse(arguments))
