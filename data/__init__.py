@@ -17,20 +17,20 @@ def source(config: DataConfig) -> Source:
   # Imported here, so that a synthetic source does not need a tokenizer.
   match config.source:
     case 'pointer_chasing':
-      from data.pointer_chasing import PointerChasing
+      from data.sources.pointer_chasing import PointerChasing
       return PointerChasing(config)
     case 'hop_string':
-      from data.hop_string import HopString
+      from data.sources.hop_string import HopString
       return HopString(config)
     case 'tree':
-      from data.tree import Tree
+      from data.sources.tree import Tree
       return Tree(config)
     case 'text':
-      from data import shards
+      from data.text import shards
       if shards.is_prepared(config.text_path):
-        from data.prepared import PreparedText
+        from data.sources.prepared import PreparedText
         return PreparedText(config)
-      from data.text import TextSource
+      from data.sources.text import TextSource
       return TextSource(config)
   raise InputError(f'data.source: {config.source!r} is none of '
                    'pointer_chasing, hop_string, tree, text')

@@ -1,6 +1,6 @@
 """`python -m experiments` is `fathom`."""
 
-from experiments.command_line import main
+from experiments.commands.main import main
 
 if __name__ == '__main__':
   main()

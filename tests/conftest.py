@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-from experiments import compiler
+from experiments.machine import compiler
 
 if 'PYTEST_XDIST_WORKER' not in os.environ:  # which inherits what is set here
   # What the processes of one suite compile serves them all, and no other suite.

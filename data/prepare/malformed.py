@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data import durable, shards
+from data import durable
 from data.config import InputError
 from data.prepare.parts import Input, Part
+from data.text import shards
 
 # The share of malformed lines is judged when this many lines were read, and
 # after every part from then on; a few bad lines at the beginning say little.

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data import corpus
 from data.config import InputError
 from data.prepare import compressed
+from data.text import corpus
 
 JSON_LINES = ('.jsonl', '.ndjson')
 PARQUET = '.parquet'

@@ -17,13 +17,14 @@ from typing import Any
 
 import filelock
 
-from data import durable, shards, tokenizer
+from data import durable
 from data.config import InputError
 from data.prepare import malformed, parts, pool, readers, work
 from data.prepare.malformed import Malformed
 from data.prepare.parts import Input, Part
 from data.prepare.pool import Progress
 from data.prepare.work import Job
+from data.text import shards, tokenizer
 
 # Raised when the same input makes other tokens than before.
 VERSION = 1

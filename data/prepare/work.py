@@ -10,12 +10,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from data import durable, shards
+from data import durable
 from data.config import InputError
 from data.prepare import readers
 from data.prepare.parts import Part
 from data.prepare.readers import Advance, Line
-from data.tokenizer import Tokenizer
+from data.text import shards
+from data.text.tokenizer import Tokenizer
 
 # A longer document is encoded in stretches, which end after a line where one
 # does, since an encoder's memory grows with its input.

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import device, launcher
+from experiments.launch import workers
+from experiments.machine import platforms
 
 PARTS = ('train', 'compile', 'scaling', 'pmap', 'data', 'checkpoint', 'sweep')
 SIZES = ('S', 'M', 'L')
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
   # The allocator reads its settings when a process starts; on an accelerator
   # there has to be room for a contestant beside this process.
   wanted = ({'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
-            if launcher.accelerator_installed() else launcher.ALLOCATOR)
+            if workers.accelerator_installed() else workers.ALLOCATOR)
   if not wanted.items() <= os.environ.items():
     os.execve(sys.executable,
               [sys.executable, '-m', 'experiments', 'bench', *arguments],
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 def measure(parts: Sequence[str], sizes: Sequence[str],
             seconds: float) -> None:
   """Prints each part."""
-  device.check('auto')
+  platforms.check('auto')
   # Imported here, since they touch the devices.
   from experiments.bench import (
     compilation,

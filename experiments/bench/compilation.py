@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import jax
 
-from experiments import overrides
 from experiments.bench import interleaved, sizes
 from experiments.bench.sizes import SIZES
+from experiments.sweeps import overrides
 from model import stack
 from train import Config, program
 from train import mesh as mesh_lib

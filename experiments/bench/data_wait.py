@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import train
-from experiments import overrides
 from experiments.bench import interleaved, sweeping
 from experiments.bench.sizes import SIZES
+from experiments.sweeps import overrides
 from train import Config, MeshConfig, TrainConfig, loop, program
 from train.goodput import Goodput
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments import launcher
 from experiments.bench import sizes
+from experiments.launch import workers
 from train import Config
 
 ROUNDS = 5
@@ -84,12 +84,12 @@ def environment(tuned: bool = True, virtual: int = 0) -> dict[str, str]:
       writes plain JAX has none of it.
     virtual: CPU devices to pretend; 0: the devices that are there.
   """
-  kept = {k: v for k, v in os.environ.items() if k not in launcher.ALLOCATOR}
+  kept = {k: v for k, v in os.environ.items() if k not in workers.ALLOCATOR}
   kept['TF_CPP_MIN_LOG_LEVEL'] = '2'  # XLA's errors, no warnings
   if virtual:
-    kept |= launcher.virtual_devices(virtual)
-  if tuned and (virtual or not launcher.accelerator_installed()):
-    kept |= launcher.ALLOCATOR
+    kept |= workers.virtual_devices(virtual)
+  if tuned and (virtual or not workers.accelerator_installed()):
+    kept |= workers.ALLOCATOR
   return kept
 
 

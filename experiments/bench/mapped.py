@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from experiments import launcher
 from experiments.bench import interleaved, sizes
 from experiments.bench.interleaved import Stepper
 from experiments.bench.sizes import SIZES
+from experiments.launch import workers
 from train import Config, MeshConfig
 
 AIM = 1.1  # jit's time over pmap's, at most
@@ -35,7 +35,7 @@ class Row:
 def report(seconds: float) -> None:
   """Prints both times, and that the losses are the same."""
   config = sizes.single(SIZES['S'])
-  cores = len(launcher.cores())
+  cores = len(workers.cores())
   row = measure(config, cores if cores > 1 and not
                 config.data.batch_size % cores else 2, seconds)
   print(f'\npmap: size S, the batch split over {row.devices} virtual devices, '

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import train
-from experiments import training_options
 from experiments.bench import sizes
 from experiments.bench.sizes import SIZES
+from experiments.commands import train_options
 from model import count
 from train import Config, loop
 from train.goodput import Goodput
@@ -65,7 +65,7 @@ class Row:
 
 def report(names: Sequence[str]) -> None:
   """Prints the cost of each size that has a realistic state."""
-  every = training_options.LEAST_STEPS
+  every = train_options.LEAST_STEPS
   print('\ncheckpoint: asynchronous saves of a run\n\n'
         'size  state MB  s/step  stopped s  slowed s          share at one in '
         f'{every} steps')

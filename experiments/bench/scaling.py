@@ -10,10 +10,10 @@ layout costs, not what it gains.
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from experiments import overrides
 from experiments.bench import interleaved, sizes
 from experiments.bench.interleaved import Stepper
 from experiments.bench.sizes import SIZES
+from experiments.sweeps import overrides
 from train import Config
 
 DEVICES = 8

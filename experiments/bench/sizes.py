@@ -3,7 +3,7 @@
 import dataclasses
 
 from data import DataConfig
-from experiments import overrides
+from experiments.sweeps import overrides
 from model import ModelConfig
 from train import Config, MeshConfig, TrainConfig, program
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments import plan
 from experiments.bench import interleaved
+from experiments.sweeps import plan
 
 PLAN = ('depth', '--preset=smoke', '--strata=text')
 

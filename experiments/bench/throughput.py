@@ -14,12 +14,14 @@ from contextlib import ExitStack
 import jax
 import numpy as np
 
-from experiments import launcher, overrides
 from experiments.bench import interleaved, sizes
 from experiments.bench.interleaved import Stepper
 from experiments.bench.sizes import SIZES
+from experiments.launch import workers
+from experiments.machine import accelerators
+from experiments.sweeps import overrides
 from model import count
-from train import Config, MeshConfig, devices, loop
+from train import Config, MeshConfig, loop
 
 # Tokens per second over those of plain JAX.
 AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
@@ -86,14 +88,14 @@ def report(names: Sequence[str], seconds: float) -> None:
 def dtypes() -> tuple[str, ...]:
   """What is measured here: a CPU only widens bfloat16 (see `model.linear`)."""
   both = ('float32', 'bfloat16')
-  return both if launcher.accelerator_installed() else both[:1]
+  return both if workers.accelerator_installed() else both[:1]
 
 
 def measure(config: Config, seconds: float) -> list[Row]:
   """Ours, on a CPU also on all cores, in turns with the peer."""
   variants = [(dtype, 1) for dtype in dtypes()]
-  cores = len(launcher.cores())
-  if (cores > 1 and not launcher.accelerator_installed()
+  cores = len(workers.cores())
+  if (cores > 1 and not workers.accelerator_installed()
       and config.data.batch_size % cores == 0
       and count.parameters(config.model).total < LARGE):
     variants.append(('float32', cores))
@@ -127,11 +129,11 @@ def _row(dtype: str, n: int, flops: int,
 
 def _products(dtype: str, number: int) -> float:
   """Seconds of so many matrix products, here and now."""
-  return number * 2 * PRODUCT**3 / devices.measured_flops(PRODUCT, dtype)
+  return number * 2 * PRODUCT**3 / accelerators.measured_flops(PRODUCT, dtype)
 
 
 def device() -> str:
   """What this machine computes with."""
   found = jax.devices()
   return (f'{found[0].device_kind}, {len(found)} device(s), '
-          f'{len(launcher.cores())} core(s), jax {jax.__version__}')
+          f'{len(workers.cores())} core(s), jax {jax.__version__}')

@@ -15,7 +15,7 @@ import polars as pl
 from experiments.report import figures, runs, wording
 
 if TYPE_CHECKING:
-  from experiments.verdict import ClaimResult
+  from experiments.judge.verdict import ClaimResult
 
 
 def write(folder: Path, claim_result: ClaimResult, table: pl.DataFrame,

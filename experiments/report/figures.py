@@ -13,7 +13,7 @@ from experiments.report import canvas, marks
 from experiments.report.wording import label
 
 if TYPE_CHECKING:
-  from experiments.verdict import EffectResult, StratumResult
+  from experiments.judge.verdict import EffectResult, StratumResult
 
 _INTERVAL = ('Points: mean with 95 % t-interval over data instances, or over '
              'seeds where there is one instance; dots: single runs.')

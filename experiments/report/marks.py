@@ -18,7 +18,7 @@ from experiments.report.canvas import (
 from experiments.report.wording import label
 
 if TYPE_CHECKING:
-  from experiments.verdict import EffectResult
+  from experiments.judge.verdict import EffectResult
 
 STATE_COLOURS = {'supported': PALETTE[2], 'refuted': PALETTE[1],
                  'inconclusive': PALETTE[5]}
@@ -38,7 +38,7 @@ def summary(rows: pl.DataFrame, *keys: str) -> pl.DataFrame:
   """Mean and the half-width of its 95 % t-interval, per cell of `keys`.
 
   Replicates are data instances (their seeds averaged first), or the seeds
-  where a cell has one instance, as in `experiments.statistics`. A single
+  where a cell has one instance, as in `experiments.judge.statistics`. A single
   replicate has no interval (null).
   """
   from scipy import stats

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from experiments.verdict import EffectResult
+  from experiments.judge.verdict import EffectResult
 
 # word -> (sign, colour-blind safe with the word beside it; what it means)
 VERDICTS = {

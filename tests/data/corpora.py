@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from data import corpus, shards
 from data.prepare import run
 from data.prepare.run import Settings
+from data.text import corpus, shards
 
 # Some shards of each split out of a few documents.
 SHARDED = {'tokenizer': 'bpe', 'vocab_size': 420, 'held_out': 0.3,

@@ -21,9 +21,9 @@ from corpora import (
   write_parquet,
 )
 
-from data import shards
 from data.config import InputError
 from data.prepare import work
+from data.text import shards
 
 ROOT = Path(__file__).parents[2]
 

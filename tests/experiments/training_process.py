@@ -10,7 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-from experiments import compiler, training_options
+from experiments.commands import train_options
+from experiments.machine import compiler
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 900  # a hang, on a machine however slow
@@ -44,8 +45,8 @@ class Train:
       # Tests compile much and compute little.
       'XLA_FLAGS': compiler.flags(level=0)}
     if not bare:
-      environment |= training_options.environment(
-        training_options.parse(arguments))
+      environment |= train_options.environment(
+        train_options.parse(arguments))
     self.lines = []
     self._process = subprocess.Popen(
       [sys.executable, '-m', 'experiments', 'train', *arguments],

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.runs.peers import Peers
 from model.config import ConfigError
 from train import distributed, mesh
 from train.config import MeshConfig
-from train.peers import Peers
 
 SLURM = {'SLURM_STEP_NUM_TASKS': '4', 'SLURM_PROCID': '3'}
 

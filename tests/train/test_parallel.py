@@ -10,7 +10,7 @@ import pytest
 
 import model
 from data import DataConfig
-from experiments import collectives
+from experiments.foresight import collectives
 from model import ModelConfig, parameterisation
 from train import (
   Config,

@@ -6,9 +6,9 @@ import pytest
 from test_loop import assert_same, configs
 
 import train
+from experiments.runs.preemption import Preemption
 from train import loop
 from train.goodput import Goodput
-from train.preemption import Preemption
 from train.stop import Diverged, Divergence, Preempted
 
 

@@ -24,7 +24,7 @@ Command. fathom run depth [--preset=cpu] [--strata=composition,hierarchy,text]
 
 import importlib
 
-from experiments.declaration import Claim
+from experiments.judge.declaration import Claim
 
 PRESETS = ('smoke', 'cpu', 'accelerator')
 STRATA = ('composition', 'hierarchy', 'text')

@@ -25,11 +25,12 @@ import numpy as np
 import model
 from data.batch import Instance, Source
 from data.config import DataConfig
-from data.pointer_chasing import PointerChasing
-from experiments import measures, overrides
-from experiments.declaration import Control, Effect, Rule, Stratum
-from experiments.measurement import Row, Trained
-from experiments.sweep import (
+from data.sources.pointer_chasing import PointerChasing
+from experiments.judge import samples
+from experiments.judge.declaration import Control, Effect, Rule, Stratum
+from experiments.runs.subject import Row, Trained
+from experiments.sweeps import overrides
+from experiments.sweeps.algebra import (
   Cell,
   Pins,
   Sweep,
@@ -120,7 +121,7 @@ def declare(preset: str) -> Stratum:
     return Effect(
       name=name, statement=words, unit='share of seeds that solve it',
       measure=functools.partial(
-        measures.success_difference, metric='accuracy', threshold=SOLVED,
+        samples.success_difference, metric='accuracy', threshold=SOLVED,
         a={**a, 'hops': hops}, b={**b, 'hops': hops}),
       smallest=0.5, test='success', clears=0.0, sided='greater')
 
@@ -146,14 +147,14 @@ def declare(preset: str) -> Stratum:
       refuted=tuple((e.name, 'refuted') for e in effects[:2])),
     controls=(
       Control('easiest cell', 'One link is learned by 3 layers.',
-              functools.partial(measures.average, metric='accuracy',
+              functools.partial(samples.average, metric='accuracy',
                                 where={**plain(3), 'hops': 1}),
               at_least=0.95),
       Control('shortcut', 'Going one link on or back answers k = 4 by chance.',
-              functools.partial(measures.average, metric='shortcut_accuracy',
+              functools.partial(samples.average, metric='shortcut_accuracy',
                                 where={**plain(3), 'hops': 4}), at_most=0.2),
       Control('random weights', 'Untrained, 3 layers answer by chance.',
-              functools.partial(measures.average, metric='initial_accuracy',
+              functools.partial(samples.average, metric='initial_accuracy',
                                 where=plain(3)), at_most=0.2),
     ))
 
@@ -164,12 +165,12 @@ def _declare_published() -> Stratum:
   shallow = {**heads, 'n_layers': 2, 'hops': 16}
   effects = (
     Effect('depth gain', 'Sixteen links: accuracy with 6 layers over 2.',
-           'accuracy', functools.partial(measures.paired_difference,
+           'accuracy', functools.partial(samples.paired_difference,
                                          metric='accuracy', a=deep, b=shallow),
            smallest=0.3, sided='greater'),
     Effect('trend', 'Accuracy at sixteen links rises with n.',
            'rank correlation',
-           functools.partial(measures.ordered, metric='accuracy',
+           functools.partial(samples.ordered, metric='accuracy',
                              order=tuple(range(1, 9)),
                              where={**heads, 'hops': 16}),
            smallest=0.5, test='trend', sided='greater'))
@@ -182,7 +183,7 @@ def _declare_published() -> Stratum:
               refuted=tuple((e.name, 'refuted') for e in effects)),
     controls=(Control(
       'easiest cell', 'One link is learned by 6 layers.',
-      functools.partial(measures.average, metric='accuracy',
+      functools.partial(samples.average, metric='accuracy',
                         where={**heads, 'n_layers': 6, 'hops': 1}),
       at_least=0.95),),
     tier='E2')

@@ -26,12 +26,13 @@ import numpy as np
 
 import model
 from data.config import DataConfig
-from data.tree import Tree
-from experiments import measures, overrides
-from experiments.declaration import Control, Effect, Rule, Stratum
-from experiments.instruments import decodability, interchange
-from experiments.measurement import Row, Trained
-from experiments.sweep import Cell, Pins, cells, zipped
+from data.sources.tree import Tree
+from experiments.instruments.tree import decodability, interchange
+from experiments.judge import samples
+from experiments.judge.declaration import Control, Effect, Rule, Stratum
+from experiments.runs.subject import Row, Trained
+from experiments.sweeps import overrides
+from experiments.sweeps.algebra import Cell, Pins, cells, zipped
 from model import ModelConfig
 from train.config import Config, TrainConfig
 
@@ -87,18 +88,18 @@ def declare(preset: str) -> Stratum:
   def at(n: int) -> dict:
     return {**arm, 'n_layers': n}
 
-  gain = functools.partial(measures.paired_difference, metric='excess_bits',
+  gain = functools.partial(samples.paired_difference, metric='excess_bits',
                            a=at(1), b=at(height))
   effects = (
     Effect('order of levels', 'A level emerges half a layer or more after the '
            'level below it.', 'layers a level',
-           functools.partial(measures.values, metric='abstraction_slope',
+           functools.partial(samples.values, metric='abstraction_slope',
                              where=at(deepest)), smallest=0.5, clears=0.0,
            sided='greater'),
     Effect('trend', f'Excess loss falls from n = 1 to n = {height}.',
            'rank correlation',
            functools.partial(
-             measures.ordered, metric='excess_bits', where=arm,
+             samples.ordered, metric='excess_bits', where=arm,
              order=tuple(n for n in DEPTHS[preset] if n <= height)[::-1]),
            smallest=0.5, test='trend', clears=0.0, sided='greater'
            ) if height > 2 else
@@ -108,7 +109,7 @@ def declare(preset: str) -> Stratum:
            gain, smallest=0.05, sided='greater'),
     Effect('interchange', 'Where a level emerges, its value is used as exact '
            'inference would.', 'share of predictions',
-           functools.partial(measures.values, metric='interchange_at_emergence',
+           functools.partial(samples.values, metric='interchange_at_emergence',
                              where=at(deepest)), smallest=0.6,
            sided='greater'),
     Effect('any gain', f'{height} layers come closer to Bayes at all.', 'bits',
@@ -130,15 +131,15 @@ def declare(preset: str) -> Stratum:
     controls=(
       Control('nobody beats Bayes', 'On the symbols that were drawn, no model '
               'does better than exact inference.', functools.partial(
-                measures.average, metric='sampled_excess_bits',
+                samples.average, metric='sampled_excess_bits',
                 where=at(deepest)), at_least=-0.02),
       Control('selectivity', 'Probes read the levels above the first better '
               'than arbitrary symbols for the same leaves.', functools.partial(
-                measures.average, metric='selectivity', where=at(deepest)),
+                samples.average, metric='selectivity', where=at(deepest)),
               at_least=0.1),
       Control('random subspace', 'Swapping a random subspace of the same rank '
               'seldom does the same.', functools.partial(
-                measures.average, metric='interchange_random',
+                samples.average, metric='interchange_random',
                 where=at(deepest)), at_most=0.4)),
     tier='E2' if preset == 'accelerator' else 'E1')
 

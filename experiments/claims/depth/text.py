@@ -18,11 +18,12 @@ import jax
 import numpy as np
 
 from data.config import DataConfig
-from experiments import measures, overrides
-from experiments.declaration import Control, Effect, Rule, Stratum
 from experiments.instruments import lens
-from experiments.measurement import Row, Trained
-from experiments.sweep import (
+from experiments.judge import samples
+from experiments.judge.declaration import Control, Effect, Rule, Stratum
+from experiments.runs.subject import Row, Trained
+from experiments.sweeps import overrides
+from experiments.sweeps.algebra import (
   Cell,
   Pins,
   as_large_as,
@@ -87,7 +88,7 @@ def declare(preset: str) -> Stratum:
     return Effect(
       name=name, statement=words, unit='bits per byte',
       measure=functools.partial(
-        measures.paired_difference, metric='bits_per_byte',
+        samples.paired_difference, metric='bits_per_byte',
         a={'arm': arm, 'n_layers': depths[0]},
         b={'arm': arm, 'n_layers': depths[-1]}),
       smallest=SMALLEST, sided='greater')
@@ -101,7 +102,7 @@ def declare(preset: str) -> Stratum:
   if len(depths) > 2:  # two depths have no trend beside the gain
     effects.append(Effect(
       'trend', 'Bits per byte fall with n at fixed width.', 'rank correlation',
-      functools.partial(measures.ordered, metric='bits_per_byte',
+      functools.partial(samples.ordered, metric='bits_per_byte',
                         order=depths[::-1], where={'arm': 'fixed width'}),
       smallest=0.5, test='trend', sided='greater'))
   return Stratum(
@@ -130,14 +131,14 @@ def declare(preset: str) -> Stratum:
 def context_gain(table: Any, depth: int) -> float:
   """Bits per byte saved over a model that knows token frequencies only."""
   where = {'arm': 'fixed width', 'n_layers': depth}
-  return (measures.average(table, 'unigram_bits_per_byte', where)
-          - measures.average(table, 'bits_per_byte', where))
+  return (samples.average(table, 'unigram_bits_per_byte', where)
+          - samples.average(table, 'bits_per_byte', where))
 
 
 def parameter_mismatch(table: Any, depths: tuple[int, ...],
                        base: int) -> float:
   """The largest share by which the matched family differs from its base."""
-  sizes = {n: measures.average(table, 'stack_parameters', {
+  sizes = {n: samples.average(table, 'stack_parameters', {
     'arm': 'matched parameters', 'n_layers': n}) for n in depths}
   return max(abs(size / sizes[base] - 1) for size in sizes.values())
 

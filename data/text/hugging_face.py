@@ -1,0 +1,129 @@
+"""Vocabularies in the form of Hugging Face: `tokenizer.json`.
+
+Needs the package `tokenizers`, which the extra `hf` brings.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data.config import InputError
+from data.text.tokenizer import Tokenizer, first_difference
+
+# A tokenizer.json does not say which of its marks ends a text; these are the
+# ones that published models use.
+_SEPARATORS = ('<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>',
+               '<|im_end|>', '[SEP]')
+
+_SPACE = '\u2581'  # of vocabularies that were SentencePiece's
+
+
+class HuggingFaceTokenizer(Tokenizer):
+  """A tokenizer.json that keeps every byte: byte-level or with byte fallback.
+
+  Special marks (the separator among them) stand for no bytes, and are never
+  found in a text: text that happens to spell one is encoded like any other.
+  Added tokens that are not special stand for the text they match. What a
+  post-processor would put around a text is left out. The separator is the
+  first of the known end marks that the vocabulary has, or one id more. Ids
+  that the vocabulary skips stand for nothing.
+  """
+
+  def __init__(self, model: bytes, origin: str):
+    """Opens the bytes of a `tokenizer.json`.
+
+    Args:
+      model: the bytes.
+      origin: where they come from, for messages.
+
+    Raises:
+      InputError: no `tokenizers` package, or not a tokenizer.json.
+    """
+    try:
+      import tokenizers
+    except ImportError:
+      raise InputError(
+        f'data.tokenizer: {origin} needs the package tokenizers; install the '
+        'extra hf (pip install "fathom[hf]")') from None
+    try:
+      content = json.loads(model)
+      self._encoder = tokenizers.Tokenizer.from_str(model.decode())
+    except Exception as error:  # the package raises bare Exception
+      raise InputError(
+        f'data.tokenizer: {origin} is not a Hugging Face tokenizer.json, or '
+        f'is damaged ({error}); name another, or use bytes, unigram or '
+        'bpe') from None
+    self._encoder.no_truncation()
+    self._encoder.no_padding()
+    self._encoder.encode_special_tokens = True
+    pieces = _pieces(self._encoder, content)
+    separator = next((self._encoder.token_to_id(mark) for mark in _SEPARATORS
+                      if self._encoder.token_to_id(mark) is not None), None)
+    if separator is None:
+      separator = len(pieces)
+      pieces.append(b'')
+    pieces[separator] = b''
+    super().__init__(pieces, separator, hashlib.sha256(model).hexdigest())
+    self.origin = origin
+
+  def encode(self, text: str) -> np.ndarray:
+    """Ids of a text, int32.
+
+    Raises:
+      InputError: the tokenizer changes the text, for example to lower case.
+    """
+    # The fast form leaves out the offsets, which nobody reads.
+    encoded = self._encoder.encode_batch_fast(
+      [text], add_special_tokens=False)[0]
+    if self._joined(encoded.ids) != text.encode():
+      raise InputError(
+        f'data.tokenizer: {self.origin} does not keep the text '
+        f'({first_difference(text, self.decode(encoded.ids))}), so bits per '
+        'byte would be wrong; use a byte-level tokenizer, or one with byte '
+        'fallback, without normalisation or a dummy prefix')
+    return np.array(encoded.ids, np.int32)
+
+
+def _pieces(encoder: Any, content: dict[str, Any]) -> list[bytes]:
+  """The bytes of every id, in the order of the ids."""
+  added = encoder.get_added_tokens_decoder()
+  vocabulary = encoder.get_vocab(with_added_tokens=True)
+  pieces = [b''] * (max(vocabulary.values(), default=-1) + 1)
+  byte_level = 'ByteLevel' in {
+    *_kinds(content.get('decoder')), *_kinds(content.get('pre_tokenizer'))}
+  letters = _byte_letters()
+  for token, index in vocabulary.items():
+    if index in added:
+      pieces[index] = (b'' if added[index].special
+                       else added[index].content.encode())
+    elif byte_level:
+      # A letter outside the table cannot come out of a byte-level encoder.
+      pieces[index] = bytes(letters[c] for c in token if c in letters)
+    elif len(token) == 6 and token.startswith('<0x') and token.endswith('>'):
+      pieces[index] = bytes([int(token[3:5], 16)])
+    else:
+      pieces[index] = token.replace(_SPACE, ' ').encode()
+  return pieces
+
+
+def _kinds(part: Any) -> Iterator[str]:
+  """The types of a component of a tokenizer.json and of those inside it."""
+  if isinstance(part, dict):
+    yield part.get('type', '')
+    for inner in part.get('decoders', []) + part.get('pretokenizers', []):
+      yield from _kinds(inner)
+
+
+def _byte_letters() -> dict[str, int]:
+  """The letter that stands for each byte (Radford et al., 2019, GPT-2).
+
+  Printable bytes of Latin-1 stand for themselves; the others, in order, are
+  the letters from U+0100 on.
+  """
+  printable = [*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100)]
+  others = [byte for byte in range(256) if byte not in printable]
+  return {**{chr(byte): byte for byte in printable},
+          **{chr(0x100 + i): byte for i, byte in enumerate(others)}}

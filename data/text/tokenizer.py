@@ -1,0 +1,296 @@
+"""Tokenizers: text to token ids and back without losing a byte.
+
+Every token id stands for a known string of bytes (`pieces_V`), and the pieces
+of a text's tokens, joined, are the text's own bytes. So a loss in nats per
+token, whatever the tokenizer, becomes bits per byte: the bits spent on all
+predicted tokens over the bytes that these tokens stand for. One id, the
+separator, stands for no byte: it opens every document, and what is spent on
+predicting it counts.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import sentencepiece
+
+from data.config import InputError
+
+TRAINED = ('unigram', 'bpe')
+
+# Chosen so that nothing is lost: no normalisation, no space put in front,
+# blanks kept, and bytes for every character that has no piece of its own.
+# The thread count is fixed because unigram sums its counts thread by thread.
+_TRAINING: dict[str, Any] = {
+  'normalization_rule_name': 'identity',
+  'add_dummy_prefix': False,
+  'remove_extra_whitespaces': False,
+  'byte_fallback': True,
+  'unk_id': 0,
+  'bos_id': -1,
+  'eos_id': 1,
+  'pad_id': -1,
+  'num_threads': 4,
+}
+
+# More text makes training slow (unigram: 2 s per MB) and pieces no better.
+TRAINING_BYTES = 16_000_000
+
+# SentencePiece skips lines of more than 4192 bytes; a character has up to 4.
+_LINE = re.compile('.{1,1000}')
+
+# Stands for a space inside a piece, so a real one must be spelled in bytes.
+_SPACE = '\u2581'
+
+
+class Tokenizer:
+  """What ids stand for.
+
+  Attributes:
+    pieces_V: the bytes of each id; none for the separator and other marks.
+    vocab_size: V, the number of ids.
+    bytes_V: int32, the number of bytes of each id.
+    separator: the id that opens a document.
+    name: what a manifest says: 'bytes', or the hash of the model.
+  """
+
+  def __init__(self, pieces_V: Sequence[bytes], separator: int, name: str):
+    self.pieces_V = tuple(pieces_V)
+    self.vocab_size = len(self.pieces_V)
+    self.bytes_V = np.array([len(piece) for piece in pieces_V], np.int32)
+    self.separator = separator
+    self.name = name
+
+  def encode(self, text: str) -> np.ndarray:
+    """Ids of a text, int32, without a separator."""
+    raise NotImplementedError
+
+  def decode(self, ids: Iterable[int]) -> str:
+    """Text of ids; bytes that are not UTF-8 become U+FFFD."""
+    return self._joined(ids).decode(errors='replace')
+
+  def _joined(self, ids: Iterable[int]) -> bytes:
+    return b''.join(self.pieces_V[i] for i in ids)
+
+
+class ByteTokenizer(Tokenizer):
+  """One token per byte, and the separator: 257 ids."""
+
+  def __init__(self) -> None:
+    super().__init__([bytes([i]) for i in range(256)] + [b''], 256, 'bytes')
+
+  def encode(self, text: str) -> np.ndarray:
+    """Ids of a text, int32: its UTF-8 bytes."""
+    return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+
+
+class SentencePieceTokenizer(Tokenizer):
+  """A SentencePiece model (Kudo & Richardson, 2018), unigram or BPE.
+
+  The separator is the model's end-of-sentence mark, or one id more where it
+  has none.
+  """
+
+  def __init__(self, model: bytes, origin: str):
+    """Opens the bytes of a `.model` file.
+
+    Args:
+      model: the bytes.
+      origin: where they come from, for messages.
+
+    Raises:
+      InputError: not a SentencePiece model.
+    """
+    sentencepiece.SetMinLogLevel(3)  # it would write its errors to stderr
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+      processor.LoadFromSerializedProto(model)
+    except RuntimeError:
+      raise InputError(f'data.tokenizer: {origin} is not a SentencePiece '
+                       'model, or is damaged; name another, or use bytes, '
+                       'unigram or bpe') from None
+    pieces = [_piece(processor, i) for i in range(processor.vocab_size())]
+    separator = processor.eos_id()
+    if separator < 0 or pieces[separator]:
+      separator = len(pieces)
+      pieces.append(b'')
+    super().__init__(pieces, separator, hashlib.sha256(model).hexdigest())
+    self.origin = origin
+    self._processor = processor
+    self._space = [processor.piece_to_id(f'<0x{byte:02X}>')
+                   for byte in _SPACE.encode()]
+
+  def encode(self, text: str) -> np.ndarray:
+    """Ids of a text, int32.
+
+    Raises:
+      InputError: the model (one that was not trained here) changes the text.
+    """
+    ids: list[int] = []
+    for part in re.split(f'({_SPACE})', text):
+      ids += self._space if part == _SPACE else self._processor.encode(part)
+    if self._joined(ids) != text.encode():
+      self._refuse(text, self.decode(ids))
+    return np.array(ids, np.int32)
+
+  def _refuse(self, text: str, decoded: str) -> NoReturn:
+    raise InputError(
+      f'data.tokenizer: {self.origin} does not keep the text '
+      f'({first_difference(text, decoded)}), so bits per byte would be wrong; '
+      'use a model trained with the identity normalisation, byte fallback and '
+      'no dummy prefix, or bytes, unigram or bpe')
+
+
+def first_difference(text: str, decoded: str) -> str:
+  """Where a text and what came back of it part, in words."""
+  at = next((i for i, (a, b) in enumerate(zip(text, decoded)) if a != b),
+            min(len(text), len(decoded)))
+  return f'{text[at:at + 12]!r} comes back as {decoded[at:at + 12]!r}'
+
+
+def tokenizer(name: str, vocab_size: int, documents: list[str]) -> Tokenizer:
+  """The tokenizer that `data.tokenizer` asks for.
+
+  Args:
+    name: 'bytes', 'unigram', 'bpe', or the path of a SentencePiece `.model`
+      or of a Hugging Face `tokenizer.json`.
+    vocab_size: V of a tokenizer that is trained here.
+    documents: what it is trained on; the train split, and nothing else.
+
+  Raises:
+    InputError: no such tokenizer or file, a wrong or damaged file, or a
+      vocabulary that does not fit the documents.
+  """
+  if name == 'bytes':
+    return ByteTokenizer()
+  if name in TRAINED:
+    return _cached(documents, name, vocab_size)
+  return opened(*read_model(name))
+
+
+def read_model(name: str) -> tuple[bytes, str]:
+  """The bytes of a vocabulary's file, and its path.
+
+  Raises:
+    InputError: it cannot be read.
+  """
+  try:
+    path = pathlib.Path(name).expanduser()
+    return path.read_bytes(), str(path)
+  except (OSError, RuntimeError) as error:
+    reason = getattr(error, 'strerror', None) or error
+    raise InputError(f'data.tokenizer: {name!r} cannot be read ({reason}); use '
+                     'bytes, unigram, bpe or the path of a .model or '
+                     'tokenizer.json file') from None
+
+
+def opened(model: bytes, origin: str) -> Tokenizer:
+  """The tokenizer of a file: Hugging Face's if it ends in .json."""
+  if origin.endswith('.json'):
+    # Imported here: it needs a package that few runs do.
+    from data.text.hugging_face import HuggingFaceTokenizer
+    return HuggingFaceTokenizer(model, origin)
+  return SentencePieceTokenizer(model, origin)
+
+
+def train(documents: list[str], kind: str, vocab_size: int) -> bytes:
+  """Trains a SentencePiece model; the same documents give the same model.
+
+  Args:
+    documents: the train split. Of more than 16 MB, every second, third, …
+      line is used.
+    kind: 'unigram' or 'bpe'.
+    vocab_size: V, with 256 bytes and the marks for unknown and end.
+
+  Returns:
+    The bytes of a `.model` file.
+
+  Raises:
+    InputError: V too large or too small for the documents; the message says
+      which V fit.
+  """
+  lines = [line for document in documents for line in _LINE.findall(document)]
+  size = sum(len(line.encode()) for line in lines)
+  model = io.BytesIO()
+  try:
+    sentencepiece.SentencePieceTrainer.Train(
+      sentence_iterator=iter(lines[::1 + size // TRAINING_BYTES]),
+      model_writer=model, model_type=kind, vocab_size=vocab_size,
+      minloglevel=3, **_TRAINING)
+  except (RuntimeError, ValueError) as error:
+    raise _training_error(str(error), kind, vocab_size) from None
+  return model.getvalue()
+
+
+def cache_path(documents: list[str], kind: str,
+               vocab_size: int) -> pathlib.Path:
+  """The one place where a tokenizer trained on these documents is kept.
+
+  It is `$XDG_CACHE_HOME/fathom/tokenizers/`, under `~/.cache` where that is
+  unset: the text may lie where nobody can write, and is not ours to add to.
+  The name holds a hash of the documents and of every training option.
+  """
+  digest = hashlib.sha256(json.dumps(_TRAINING).encode())
+  for document in documents:
+    digest.update(document.encode() + b'\xff')  # a byte that no text has
+  base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+  return (pathlib.Path(base).expanduser() / 'fathom' / 'tokenizers'
+          / f'{digest.hexdigest()[:16]}-{kind}-{vocab_size}.model')
+
+
+def _cached(documents: list[str], kind: str, vocab_size: int) -> Tokenizer:
+  try:
+    path = cache_path(documents, kind, vocab_size)
+    try:
+      return SentencePieceTokenizer(path.read_bytes(), str(path))
+    except (FileNotFoundError, InputError):  # not there yet, or damaged
+      model = train(documents, kind, vocab_size)
+    _write(path, model)
+  except (OSError, RuntimeError) as error:
+    raise InputError(f'data.tokenizer: the trained model cannot be kept '
+                     f'({error}); set XDG_CACHE_HOME to a folder that can be '
+                     'written') from None
+  return SentencePieceTokenizer(model, str(path))
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+  """Writes a file that other workers see whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, name = tempfile.mkstemp(dir=path.parent)
+  try:
+    with os.fdopen(handle, 'wb') as file:
+      file.write(content)
+    pathlib.Path(name).replace(path)
+  except OSError:
+    pathlib.Path(name).unlink(missing_ok=True)
+    raise
+
+
+def _piece(processor: Any, index: int) -> bytes:
+  """The bytes that one id stands for."""
+  if processor.is_control(index) or processor.is_unknown(index):
+    return b''
+  piece = processor.id_to_piece(index)
+  if processor.is_byte(index):  # '<0x0A>'
+    return bytes([int(piece[1:-1], 16)])
+  return piece.replace(_SPACE, ' ').encode()
+
+
+def _training_error(problem: str, kind: str, vocab_size: int) -> InputError:
+  """SentencePiece's own words turned into the field, the numbers, the fix."""
+  if found := re.search(r'smaller than required_chars\. \d+ vs (\d+)', problem):
+    return InputError(f'data.vocab_size: {vocab_size} is too small; the '
+                      f'characters of this text need at least {found[1]}')
+  if found := re.search(r'value <= (\d+)', problem):
+    return InputError(f'data.vocab_size: {vocab_size} is too large; this text '
+                      f'has pieces for at most {found[1]} with {kind}')
+  return InputError(f'data.tokenizer: {kind} cannot be trained on this text '
+                    f'with data.vocab_size={vocab_size} ({problem.strip()}); '
+                    'use data.tokenizer=bytes')

@@ -1,0 +1,1 @@
+"""What was typed? One file a verb: parse, load the claim, call, print."""

@@ -1,0 +1,153 @@
+"""The command line of `fathom train`, resolved before anything is touched."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments.launch import workers
+from experiments.runs.store import read_json
+from experiments.sweeps import identity, overrides, plan
+from experiments.sweeps.configs import CONFIGS
+from experiments.sweeps.overrides import UsageError
+from train import distributed, program
+from train.config import Config
+from train.distributed import Cluster
+from train.profile import Profile
+
+# Where a config names no interval: the work that a crash can cost.
+CHECKPOINTS = 20
+LEAST_STEPS = 50  # between two of them, or a short run does nothing but save
+
+USAGE = f'''\
+usage: fathom train CONFIG [--flag=value ...] [--config.path=value ...]
+
+configs: {', '.join(CONFIGS)}
+
+  --runs=FOLDER        of all results (runs)
+  --name=NAME          folder of this run; by default the config and a hash
+  --profile=10:15      trace steps 10 to 14 into the run's folder
+  --cpu-devices=N      on a CPU: N virtual devices in each process
+
+several processes, all with the same command and a folder they share:
+  --coordinator=HOST:PORT --processes=N --process=I   by hand
+  --distributed        as Slurm, a TPU pod, Kubernetes or Open MPI says (under
+                       srun, and on pods that say so, this is the default)
+  --local-processes=N  start N here, to try it
+  --timeout=SECONDS    until a missing or dead process ends the others \
+({distributed.TIMEOUT_SECONDS})
+'''
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """The command line of `fathom train`."""
+
+  name: str  # of the config
+  config: Config
+  folder: Path
+  cluster: Cluster | None  # None: one process
+  trace: tuple[int, int] | None  # the steps to trace
+  cpu_devices: int  # virtual ones in each process; 0: what is there
+  local_processes: int  # to start here; 0: this one alone
+  parent: int | None  # the process to end with
+
+  def profile(self) -> Profile | None:
+    """What traces the steps that were asked for."""
+    return Profile(*self.trace, self.folder / 'profile') if self.trace else None
+
+
+def parse(arguments: Sequence[str]) -> Options:
+  """Reads the command line.
+
+  Raises:
+    UsageError, ConfigError, InputError: naming the flag or field and the fix.
+  """
+  values = flags.FlagValues()
+  for name, default in (('runs', 'runs'), ('name', ''), ('profile', ''),
+                        ('coordinator', '')):
+    flags.DEFINE_string(name, default, USAGE, flag_values=values)
+  for name in ('processes', 'process', 'local-processes', 'cpu-devices',
+               'parent'):
+    flags.DEFINE_integer(name, None, USAGE, lower_bound=0, flag_values=values)
+  flags.DEFINE_integer('timeout', distributed.TIMEOUT_SECONDS, USAGE,
+                       lower_bound=5, flag_values=values)
+  flags.DEFINE_boolean('distributed', False, USAGE, flag_values=values)
+  texts, rest = overrides.split(arguments)
+  names = values(['fathom', *rest])[1:]
+  if len(names) != 1:
+    raise UsageError(f'name one config: {", ".join(CONFIGS)}')
+  plan.choose('config', names[0], list(CONFIGS))
+  config = resolve(CONFIGS[names[0]], texts)
+  folder = Path(values.runs) / 'train' / (
+    values.name or f'{names[0]}-{identity.run_id(config)}')
+  held = read_json(folder / 'config.json')
+  if held and held['run'] != identity.run_id(config):
+    raise UsageError(f'--name={values.name}: {folder} holds another run '
+                     f'({_difference(held["config"], config)}); use another '
+                     'name')
+  cluster = distributed.detect(
+    values.coordinator, values.processes, values.process, values.timeout,
+    values.distributed)
+  return Options(
+    names[0], config, folder, cluster, _span(values.profile),
+    values['cpu-devices'].value or 0, values['local-processes'].value or 0,
+    values.parent)
+
+
+def resolve(base: Config, texts: Mapping[str, str]) -> Config:
+  """A named config with what was typed, complete and valid.
+
+  A single run has no use for a replica axis: unless the mesh says otherwise
+  its batch is split over all devices.
+  """
+  config = overrides.replace(base, overrides.parse(base, texts))
+  mesh, schedule = config.mesh, config.train
+  if mesh.replica == -1:
+    plain = mesh.data == mesh.fsdp == mesh.tensor == 1
+    mesh = dataclasses.replace(mesh, replica=1, data=-1 if plain else mesh.data)
+  if mesh.replica != 1:
+    raise UsageError(f'--config.mesh.replica={mesh.replica}: one run is one '
+                     'replica; use --config.mesh.data or --config.mesh.fsdp')
+  if not schedule.checkpoint_every:
+    schedule = dataclasses.replace(
+      schedule, checkpoint_every=min(
+        schedule.steps, max(LEAST_STEPS, schedule.steps // CHECKPOINTS)))
+  config = program.complete(
+    dataclasses.replace(config, mesh=mesh, train=schedule))
+  config.validate()
+  return config
+
+
+def _difference(held: dict[str, Any], config: Config) -> str:
+  """The first field in which a stored config differs."""
+  for path, _, value in overrides.leaves(config):
+    part, field = path.split('.')
+    before = held.get(part, {}).get(field)
+    if before != (list(value) if isinstance(value, tuple) else value):
+      return f'{path} is {before} there and {value} here'
+  return 'its data differ'
+
+
+def _span(text: str) -> tuple[int, int] | None:
+  """'10:15' → (10, 15)."""
+  if not text:
+    return None
+  first, _, last = text.partition(':')
+  if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+    raise UsageError(f'--profile={text}: write FIRST:LAST, for instance 10:15')
+  return int(first), int(last)
+
+
+def environment(options: Options) -> dict[str, str]:
+  """What has to be in the environment before Python starts."""
+  virtual = options.cpu_devices
+  on_cpu = options.config.mesh.platform == 'cpu' or (
+    options.config.mesh.platform == 'auto'
+    and not workers.accelerator_installed())
+  wanted = dict(workers.ALLOCATOR) if on_cpu or virtual else {}
+  if virtual:
+    wanted |= workers.virtual_devices(virtual)
+  return wanted

@@ -1,0 +1,1 @@
+"""What of machines that are not here? Ahead-of-time compilation."""

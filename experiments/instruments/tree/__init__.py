@@ -1,0 +1,1 @@
+"""Instruments that need the tree grammar and its exact inference."""

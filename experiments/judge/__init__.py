@@ -1,0 +1,1 @@
+"""What follows? Declared effects, samples, statistics, verdicts, the table."""

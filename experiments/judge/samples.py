@@ -1,0 +1,147 @@
+"""From the results table to samples: the measures that claims share.
+
+A claim binds one to its metric and conditions with `functools.partial`; what
+it binds is part of its declaration:
+
+  partial(paired_difference, metric='bits_per_byte',
+          a={'n_layers': 1}, b={'n_layers': 12})
+
+A condition maps columns to values. Of the columns that say where in a run a
+number was taken (layer, level, hops, step), those not named must be empty.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from experiments.judge.statistics import Mean, Sample
+
+Condition = Mapping[str, Any]
+Unit = tuple[int, int]  # (instance, seed)
+
+PLACE = ('layer', 'level', 'hops', 'step')
+
+
+class MissingMeasurement(LookupError):
+  """The table has no single number where a measure needs one."""
+
+
+def by_unit(table: pl.DataFrame, metric: str,
+            where: Condition) -> dict[Unit, float]:
+  """One number per unit of replication; NaN where its run diverged.
+
+  Raises:
+    MissingMeasurement: no run meets the condition, or one that does lacks
+      the number or has several.
+    ValueError: the condition names no column.
+  """
+  unknown = sorted(set(where) - set(table.columns))
+  if unknown:
+    raise ValueError(f'{metric}: no column {unknown}; use {table.columns}')
+  runs = table.filter(*_equal(where, set(where) - set(PLACE)))
+  rows = runs.filter(pl.col('metric') == metric, *_equal(where, PLACE))
+  values: dict[Unit, list[float | None]] = {
+    unit: [] for unit in sorted(set(_units(runs)))}
+  if not values:
+    raise MissingMeasurement(f'no run has {_words(where)}')
+  for unit, value in zip(_units(rows), rows['value']):
+    values[unit].append(value)
+  diverged = set(_units(runs.filter(pl.col('status') == 'diverged')))
+  return {unit: np.nan if unit in diverged
+          else _only(found, metric, where, unit)
+          for unit, found in values.items()}
+
+
+def conditions(table: pl.DataFrame, metric: str,
+               wheres: Sequence[Condition]) -> tuple[list[Unit], np.ndarray]:
+  """The units and their numbers, (units, conditions); NaN: diverged.
+
+  Raises:
+    MissingMeasurement: as `by_unit`, or a unit lacks a condition.
+  """
+  columns = [by_unit(table, metric, where) for where in wheres]
+  units = sorted(set().union(*columns))
+  for where, column in zip(wheres, columns):
+    for instance, seed in units:
+      if (instance, seed) not in column:
+        raise MissingMeasurement(f'seed {seed} of instance {instance} has no '
+                                 f'run with {_words(where)}')
+  return units, np.array([[c[unit] for c in columns] for unit in units])
+
+
+def values(table: pl.DataFrame, metric: str, where: Condition) -> Sample:
+  """`metric` itself, for each unit."""
+  units, found = conditions(table, metric, (where,))
+  return _sample(units, found[:, 0])
+
+
+def paired_difference(table: pl.DataFrame, metric: str, a: Condition,
+                      b: Condition) -> Sample:
+  """`metric` under `a` minus that under `b`, for each unit."""
+  units, values = conditions(table, metric, (a, b))
+  return _sample(units, values[:, 0] - values[:, 1])
+
+
+def success_difference(table: pl.DataFrame, metric: str, threshold: float,
+                       a: Condition, b: Condition) -> Sample:
+  """Whether `metric` reached `threshold` under `a`, and under `b`.
+
+  A run that diverged did not. For effects with test='success'.
+  """
+  units, values = conditions(table, metric, (a, b))
+  return _sample(units, (values >= threshold).astype(float))
+
+
+def ordered(table: pl.DataFrame, metric: str, order: Sequence[Any],
+            by: str = 'n_layers', where: Condition | None = None) -> Sample:
+  """`metric` at each value of `by`, in the order predicted to rise.
+
+  For a metric predicted to fall, list the values the other way round. For
+  effects with test='trend'.
+  """
+  wheres = [{**(where or {}), by: value} for value in order]
+  return _sample(*conditions(table, metric, wheres))
+
+
+def average(table: pl.DataFrame, metric: str,
+            where: Condition | None = None) -> float:
+  """The mean of `metric` over units; for controls."""
+  return Mean(values(table, metric, where or {})).estimate
+
+
+def _sample(units: Sequence[Unit], values: np.ndarray) -> Sample:
+  """A sample of the units in which no run diverged."""
+  keep = np.isfinite(values).reshape(len(units), -1).all(1)
+  kept = [unit for unit, kept in zip(units, keep) if kept]
+  return Sample(values[keep], tuple(seed for _, seed in kept),
+                tuple(instance for instance, _ in kept),
+                excluded=len(units) - len(kept))
+
+
+def _equal(where: Condition, columns: Any) -> list[pl.Expr]:
+  return [pl.col(column).eq_missing(pl.lit(where.get(column)))
+          for column in columns]
+
+
+def _units(rows: pl.DataFrame) -> list[Unit]:
+  return list(zip(rows['instance'], rows['seed']))
+
+
+def _only(values: Sequence[float | None], metric: str, where: Condition,
+          unit: Unit) -> float:
+  which = f'seed {unit[1]} of instance {unit[0]}'
+  if len(values) > 1:
+    raise MissingMeasurement(
+      f'{metric}: {which} has {len(values)} numbers with {_words(where)}; '
+      'name the column in which they differ')
+  if not values or values[0] is None or not math.isfinite(values[0]):
+    raise MissingMeasurement(
+      f'{which} has no {metric} with {_words(where)}')
+  return values[0]
+
+
+def _words(where: Condition) -> str:
+  return ', '.join(f'{k}={v}' for k, v in where.items()) or 'any condition'

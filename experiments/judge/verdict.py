@@ -1,0 +1,281 @@
+"""The engine: from a declared claim and the results table to a verdict.
+
+An effect is supported when its estimate reaches the smallest effect of
+interest and its interval lies above what it must clear; refuted when its
+interval lies below the smallest effect of interest and it is shown either to
+have the opposite sign or to be negligible (two one-sided tests); inconclusive
+otherwise. "Not significant" never refutes.
+
+A rule asks for several states at once, and a claim is supported only where all
+its strata are: a verdict is an intersection-union test, which keeps the level
+of its parts without correction (Berger, 1982). A reader who singles out one
+effect does need one, so each p-value comes with its Holm adjustment over all
+effects of the claim.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import polars as pl
+
+from experiments.judge import reasons, statistics
+from experiments.judge.declaration import (
+  Claim,
+  Condition,
+  Control,
+  Effect,
+  Stratum,
+  declaration_hash,
+)
+from experiments.judge.samples import MissingMeasurement
+
+Verdict = Literal['supported', 'refuted', 'conditional', 'inconclusive',
+                  'invalid', 'incomplete']
+State = Literal['supported', 'refuted', 'inconclusive']
+
+FEWEST = 5  # replicates; with fewer it is a smoke test, whatever it shows
+
+
+@dataclasses.dataclass(frozen=True)
+class EffectResult:
+  """One effect, measured and decided.
+
+  Attributes:
+    estimate: NaN when every unit was left out.
+    low, high: the interval the decision rests on; infinite when there are
+      too few replicates for one.
+    test: how the interval and the p-value were found.
+    p_value: exact, of no effect; one-sided where the effect is.
+    seeds: of each instance.
+    instances: of the data.
+    values: one per unit of replication.
+    clears: what the interval had to lie above.
+    confidence: of the interval; a one-sided test at 5 % has the bounds of
+      the 90 % interval.
+    p_holm: the p-value, adjusted over all effects of the claim.
+    excluded: units left out because a run diverged.
+  """
+
+  name: str
+  statement: str
+  unit: str
+  estimate: float
+  low: float
+  high: float
+  smallest: float
+  test: str
+  p_value: float | None
+  seeds: int
+  instances: int
+  values: tuple[float, ...]
+  state: State
+  clears: float = 0.0
+  confidence: float = 0.95
+  p_holm: float | None = None
+  excluded: int = 0
+
+  @property
+  def replicates(self) -> int:
+    """How many independent values there are."""
+    return self.instances if self.instances > 1 else self.seeds
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlResult:
+  """One control, measured and checked."""
+
+  name: str
+  statement: str
+  value: float
+  requirement: str
+  passed: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class StratumResult:
+  """One stratum, judged; `cells` planned runs of which `missing` are not in."""
+
+  name: str
+  title: str
+  prediction: str
+  refutation: str
+  verdict: Verdict
+  reason: str
+  effects: tuple[EffectResult, ...]
+  controls: tuple[ControlResult, ...]
+  cells: int
+  missing: int
+  tier: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ClaimResult:
+  """The verdict record.
+
+  `evidence` is 'smoke' for a smoke preset or fewer than five replicates: the
+  verdict then shows that the machinery runs, and nothing about the claim.
+  """
+
+  id: str
+  title: str
+  claim: str
+  reading: str
+  verdict: Verdict
+  reason: str
+  strata: tuple[StratumResult, ...]
+  declaration: str
+  evidence: Literal['verdict', 'smoke']
+  commit: str
+
+
+def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
+          commit: str, smoke: bool, declared: str | None = None) -> ClaimResult:
+  """Judges a claim on the results table.
+
+  Args:
+    claim: what was declared.
+    table: the results, one number a row (see `experiments.judge.table`).
+    planned: how many cells (arm and run) each stratum has.
+    commit: of the code that judges.
+    smoke: the runs were a smoke test.
+    declared: the hash the claim was first run with (`declaration.seal`); None
+      where there was no earlier run.
+  """
+  declaration = declaration_hash(claim)
+  if declared not in (None, declaration):
+    changed = reasons.changed(str(declared), declaration)
+    strata = [_void(stratum, table, planned, 'invalid', changed)
+              for stratum in claim.strata]
+    verdict: Verdict = 'invalid'
+    because = reasons.sentence(changed)
+  else:
+    strata = [_judge_stratum(stratum, table, planned, claim.alpha)
+              for stratum in claim.strata]
+    verdict = _across([stratum.verdict for stratum in strata])
+    because = reasons.of_claim(verdict, strata)
+  strata = _with_holm([
+    dataclasses.replace(s, reason=reasons.sentence(s.reason)) for s in strata])
+  effects = [effect for stratum in strata for effect in stratum.effects]
+  few = any(effect.replicates < FEWEST for effect in effects)
+  return ClaimResult(
+    claim.id, claim.title, claim.claim, claim.reading, verdict, because,
+    tuple(strata), declaration, 'smoke' if smoke or few else 'verdict', commit)
+
+
+def decide(effect: Effect, sample: statistics.Sample,
+           alpha: float = 0.05) -> EffectResult:
+  """Applies the decision rule to one effect's sample."""
+  analysis = statistics.ANALYSES[effect.test](sample)
+  tail = alpha if effect.sided == 'greater' else alpha / 2
+  clears = effect.smallest if effect.clears is None else effect.clears
+  low, high = analysis.interval(1 - 2 * tail)
+  p_value = analysis.p_value(effect.sided)
+  state: State = 'inconclusive'
+  if (analysis.estimate >= effect.smallest and p_value <= alpha
+      and analysis.above(clears, tail)):
+    state = 'supported'
+  elif analysis.below(effect.smallest, tail) and (
+      analysis.below(0, tail)
+      or statistics.equivalent(analysis, effect.smallest, alpha)):
+    state = 'refuted'
+  instances = len(set(sample.instances))
+  return EffectResult(
+    effect.name, effect.statement, effect.unit, analysis.estimate, low, high,
+    effect.smallest, analysis.description, p_value,
+    len(sample.seeds) // max(1, instances), instances,
+    tuple(float(value) for value in analysis.values), state, clears,
+    1 - 2 * tail, excluded=sample.excluded)
+
+
+def _judge_stratum(stratum: Stratum, table: pl.DataFrame,
+                   planned: Mapping[str, int], alpha: float) -> StratumResult:
+  """The verdict of one stratum; its reason is not yet a sentence."""
+  void = _void(stratum, table, planned, 'incomplete', '')
+  if void.missing or not void.cells:
+    return dataclasses.replace(void, reason=reasons.missing(
+      void.missing, void.cells))
+  rows = table.filter(pl.col('stratum') == stratum.name)
+  try:
+    controls = tuple(_check(control, rows) for control in stratum.controls)
+    effects = tuple(decide(effect, effect.measure(rows), alpha)
+                    for effect in stratum.effects)
+  except MissingMeasurement as error:
+    return dataclasses.replace(void, reason=str(error.args[0]))
+  failed = [control for control in controls if not control.passed]
+  if failed:
+    verdict: Verdict = 'invalid'
+    because = reasons.failed(failed)
+  else:
+    verdict, conditions = _apply(stratum, effects)
+    because = reasons.of_effects(verdict, effects, conditions)
+  return dataclasses.replace(void, verdict=verdict, reason=because,
+                             effects=effects, controls=controls)
+
+
+def _apply(stratum: Stratum, effects: Sequence[EffectResult]
+           ) -> tuple[Verdict, tuple[Condition, ...]]:
+  """The first list of the rule that holds; else what kept it undecided."""
+  states = {effect.name: effect.state for effect in effects}
+
+  def holds(condition: Condition) -> bool:
+    name, state = condition
+    if state == 'not supported':
+      return states[name] != 'supported'
+    return states[name] == state
+
+  rule = stratum.rule
+  verdicts: tuple[tuple[Verdict, tuple[Condition, ...]], ...] = (
+    ('supported', rule.supported), ('refuted', rule.refuted),
+    ('conditional', rule.conditional))
+  for verdict, conditions in verdicts:
+    if conditions and all(map(holds, conditions)):
+      return verdict, conditions
+  return 'inconclusive', tuple(c for c in rule.supported if not holds(c))
+
+
+def _across(verdicts: Sequence[Verdict]) -> Verdict:
+  """The verdict of a claim from those of its strata."""
+  for word in ('incomplete', 'invalid'):
+    if word in verdicts:
+      return word
+  found = set(verdicts)
+  if len(found) == 1:
+    return verdicts[0]
+  if 'conditional' in found or {'supported', 'refuted'} <= found:
+    return 'conditional'
+  return 'inconclusive'
+
+
+def _check(control: Control, rows: pl.DataFrame) -> ControlResult:
+  value = float(control.measure(rows))
+  low, high = control.at_least, control.at_most
+  passed = ((low is None or value >= low) and (high is None or value <= high)
+            and value == value)  # NaN fails
+  required = [f'at least {low:g}'] if low is not None else []
+  required += [f'at most {high:g}'] if high is not None else []
+  return ControlResult(control.name, control.statement, value,
+                       ' and '.join(required), passed)
+
+
+def _void(stratum: Stratum, table: pl.DataFrame, planned: Mapping[str, int],
+          verdict: Verdict, because: str) -> StratumResult:
+  """A stratum without effects, its cells counted."""
+  cells = (table.filter(pl.col('stratum') == stratum.name)
+           .select('arm', 'run', 'status').unique())
+  finished = cells.filter(pl.col('status') != 'missing').height
+  total = max(planned.get(stratum.name, 0), cells.height)
+  return StratumResult(
+    stratum.name, stratum.title, stratum.prediction, stratum.refutation,
+    verdict, because, (), (), total, total - finished, stratum.tier)
+
+
+def _with_holm(strata: Sequence[StratumResult]) -> list[StratumResult]:
+  """Fills in the p-values adjusted over all effects."""
+  p_values = [e.p_value for s in strata for e in s.effects
+              if e.p_value is not None]
+  adjusted = iter(statistics.holm(p_values))
+  return [dataclasses.replace(stratum, effects=tuple(
+    dataclasses.replace(
+      effect, p_holm=None if effect.p_value is None else next(adjusted))
+    for effect in stratum.effects)) for stratum in strata]

@@ -1,0 +1,1 @@
+"""What is this machine? Processes, devices, compiler, facts, checks."""

@@ -1,0 +1,1 @@
+"""What is to be run? The algebra of sweeps, plans, identity, cost."""

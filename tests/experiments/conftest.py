@@ -1,0 +1,1 @@
+"""Puts what the tests of several rooms share on the path."""

@@ -1,0 +1,87 @@
+"""From a planted results table to samples."""
+
+import itertools
+
+import numpy as np
+import polars as pl
+import pytest
+
+from experiments.judge import samples, table
+from experiments.judge.samples import MissingMeasurement
+
+
+def rows(metric, value, depths=(1, 2, 4), seeds=range(3), **places):
+  """One row per depth and seed; `value` is a function of both."""
+  return [{
+    'stratum': 'planted', 'arm': 'plain', 'run': f'{n}-{s}', 'n_layers': n,
+    'd_model': 8, 'parameters': 1, 'train_flops': 1.0, 'seed': s,
+    'instance': 0, 'learning_rate': 1e-3, 'status': 'done', 'metric': metric,
+    'layer': None, 'level': None, 'hops': None, 'step': None,
+    'value': float(value(n, s)), **places,
+  } for n, s in itertools.product(depths, seeds)]
+
+
+def frame(*groups):
+  return pl.DataFrame([r for g in groups for r in g], schema=table.SCHEMA)
+
+
+def test_differences_are_paired_by_unit_in_any_row_order():
+  # The seeds differ by far more than the depths do: only pairing shows 0.5.
+  planted = rows('loss', lambda n, s: 100 * s - 0.5 * np.log2(n))
+  planted = frame(planted[::-1])
+  found = samples.paired_difference(
+    planted, 'loss', {'n_layers': 1}, {'n_layers': 2})
+  assert found.values == pytest.approx([0.5] * 3)
+  assert found.seeds == (0, 1, 2)
+
+
+def test_places_that_are_not_named_are_empty():
+  planted = frame(rows('excess_bits', lambda n, s: 1 / n),
+                  rows('excess_bits', lambda n, s: 7 / n, level=2))
+  total = samples.average(planted, 'excess_bits', {'n_layers': 2})
+  root = samples.average(planted, 'excess_bits', {'n_layers': 2, 'level': 2})
+  assert (total, root) == (0.5, 3.5)
+
+
+def test_a_diverged_unit_is_left_out_of_means_and_counts_as_a_failure():
+  planted = rows('accuracy', lambda n, s: 0.95 if n == 4 else 0.1)
+  for row in planted:
+    if (row['n_layers'], row['seed']) == (4, 1):
+      row |= {'status': 'diverged', 'metric': None, 'value': None}
+  deep, shallow = {'n_layers': 4}, {'n_layers': 1}
+  mean = samples.paired_difference(frame(planted), 'accuracy', deep, shallow)
+  assert (mean.seeds, mean.excluded) == ((0, 2), 1)
+  success = samples.success_difference(
+    frame(planted), 'accuracy', 0.9, deep, shallow)
+  assert success.values.tolist() == [[1, 0], [0, 0], [1, 0]]
+
+
+def test_what_is_not_there_is_missing_not_left_out():
+  planted = rows('loss', lambda n, s: n)
+  with pytest.raises(MissingMeasurement, match='n_layers=3'):
+    samples.average(frame(planted), 'loss', {'n_layers': 3})
+  with pytest.raises(MissingMeasurement, match='no accuracy'):
+    samples.average(frame(planted), 'accuracy', {'n_layers': 1})
+  with pytest.raises(MissingMeasurement, match='seed 2 of instance 0'):
+    samples.paired_difference(frame(planted[:-1]), 'loss',
+                               {'n_layers': 1}, {'n_layers': 4})
+  planted[0]['value'] = float('nan')
+  with pytest.raises(MissingMeasurement, match='seed 0'):
+    samples.average(frame(planted), 'loss', {'n_layers': 1})
+
+
+def test_an_ambiguous_condition_is_an_error():
+  planted = frame(rows('loss', lambda n, s: n))
+  with pytest.raises(MissingMeasurement, match='3 numbers with any'):
+    samples.average(planted, 'loss')
+  with pytest.raises(ValueError, match="no column \\['depth'\\]"):
+    samples.average(planted, 'loss', {'depth': 2})
+
+
+def test_conditions_come_in_the_order_asked_for():
+  planted = frame(rows('loss', lambda n, s: s + (1.0 if n == 1 else 0.0),
+                       depths=(1, 2, 3, 4), seeds=range(7)))
+  falling = samples.ordered(planted, 'loss', (4, 2, 1))
+  assert falling.values[0].tolist() == [0, 0, 1]
+  one = samples.values(planted, 'loss', {'n_layers': 1})
+  assert one.values.tolist() == [1, 2, 3, 4, 5, 6, 7]
