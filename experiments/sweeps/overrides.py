@@ -3,6 +3,12 @@
 Values are parsed by the field's type. A wrong path or value raises UsageError
 with the path, the nearest match and the values that work, before any device is
 touched.
+
+A field that holds one of several kinds of thing (a data source, a mixer) has
+metadata {'kinds': {name: dataclass}}, or a function that returns it.
+`--config.data.source=tree` chooses the kind, with its defaults, and
+`--config.data.source.levels=4` sets a field of it. The name of such a field may
+be left out where that is clear: `--config.data.levels=4`.
 """
 
 import dataclasses
@@ -44,12 +50,30 @@ def split(args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
   return overrides, rest
 
 
+def kinds(field: dataclasses.Field[Any]) -> Mapping[str, type]:
+  """The kinds of thing that a field can hold, by name; {} for a plain field."""
+  found = field.metadata.get('kinds', {})
+  return found() if callable(found) else found
+
+
+def kind_name(field: dataclasses.Field[Any], value: Any) -> str:
+  """What the kind of a field's value is called."""
+  return next(name for name, kind in kinds(field).items()
+              if type(value) is kind)
+
+
 def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
-  """Every field of a nested config as (dotted path, type, value)."""
+  """Every field of a nested config as (dotted path, type, value).
+
+  A field that holds a kind comes first with the kind's name as its value, and
+  a Literal of all names as its type; the fields of that kind follow.
+  """
   types = typing.get_type_hints(type(config))
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     path = prefix + field.name
+    if choices := kinds(field):
+      yield path, Literal[tuple(choices)], kind_name(field, value)
     if dataclasses.is_dataclass(value):
       yield from leaves(value, path + '.')
     else:
@@ -59,29 +83,77 @@ def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
 def parse(config: Any, overrides: Mapping[str, str]) -> dict[str, Any]:
   """Turns texts into values of the types that `config` declares.
 
+  Returns:
+    {full dotted path: value}, for `replace`; the value of a field that holds a
+    kind is the kind's name.
+
   Raises:
     UsageError: no such field, or a text that is not of its type.
   """
-  types = {path: kind for path, kind, _ in leaves(config)}
-  values = {}
+  values: dict[str, Any] = {}
+  pending = dict(overrides)
+  # A kind brings its own fields, so it is chosen before they are looked up.
   for path, text in overrides.items():
-    if path not in types:
+    if path in _kind_paths(config):
+      types = {p: kind for p, kind, _ in leaves(config)}
+      values[path] = _value(path, types[path], text)
+      config = replace(config, {path: values[path]})
+      del pending[path]
+  types = {path: kind for path, kind, _ in leaves(config)}
+  for path, text in pending.items():
+    full = path if path in types else _completed(path, config)
+    if full not in types:
       raise UsageError(_unknown(path, types))
-    values[path] = _value(path, types[path], text)
+    values[full] = _value(full, types[full], text)
   return values
 
 
 def replace(config: Any, values: Mapping[str, Any]) -> Any:
-  """A copy of a nested config with the fields at dotted paths replaced."""
-  own = {p: v for p, v in values.items() if '.' not in p}
+  """A copy of a nested config with the fields at dotted paths replaced.
+
+  A field that holds a kind takes a name, which stands for that kind with its
+  defaults unless it names the kind that is there, or a value of a kind.
+  """
+  fields = {field.name: field for field in dataclasses.fields(config)}
+  own = {path: _chosen(config, fields[path], value)
+         for path, value in values.items() if '.' not in path}
   parts: dict[str, dict[str, Any]] = {}
   for path, value in values.items():
     head, dot, tail = path.partition('.')
     if dot:
       parts.setdefault(head, {})[tail] = value
-  nested = {head: replace(getattr(config, head), inner)
-            for head, inner in parts.items()}
-  return dataclasses.replace(config, **own, **nested)
+  for head, inner in parts.items():
+    own[head] = replace(own.get(head, getattr(config, head)), inner)
+  return dataclasses.replace(config, **own)
+
+
+def _chosen(config: Any, field: dataclasses.Field[Any], value: Any) -> Any:
+  choices = kinds(field)
+  if not choices or not isinstance(value, str):
+    return value
+  held = getattr(config, field.name)
+  return held if kind_name(field, held) == value else choices[value]()
+
+
+def _kind_paths(config: Any, prefix: str = '') -> list[str]:
+  """The paths of the fields that hold a kind."""
+  paths = []
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if kinds(field):
+      paths.append(prefix + field.name)
+    if dataclasses.is_dataclass(value):
+      paths += _kind_paths(value, f'{prefix}{field.name}.')
+  return paths
+
+
+def _completed(path: str, config: Any) -> str:
+  """The full path of a field whose kind was left out; '' where none is."""
+  head, _, tail = path.rpartition('.')
+  types = {p for p, _, _ in leaves(config)}
+  full = [f'{kind}.{tail}' for kind in _kind_paths(config)
+          if kind.rpartition('.')[0] == head and f'{kind}.{tail}' in types]
+  return full[0] if len(full) == 1 else ''
 
 
 def _unknown(path: str, types: Mapping[str, Any]) -> str:
@@ -105,6 +177,9 @@ def _value(path: str, kind: Any, text: str) -> Any:
   if typing.get_origin(kind) is tuple:
     inner = typing.get_args(kind)[0]
     parts = [p for p in text.strip('()[]').split(',') if p.strip()]
+    if inner not in (int, float, str):
+      raise UsageError(f'{PREFIX}{path}: cannot be written on a command line; '
+                       'set it in an experiment file')
     return tuple(_value(path, inner, p.strip()) for p in parts)
   try:
     if kind is int and 'e' in text.lower():  # 1e5 steps

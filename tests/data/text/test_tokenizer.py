@@ -107,7 +107,7 @@ def test_model_is_kept_and_taken_from_the_cache(cache, models, monkeypatch):
   assert path.parent == cache
   assert list(cache.iterdir()) == [path]  # no temporary file stays
   assert path.read_bytes() == models['bpe']
-  monkeypatch.setattr('data.tokenizer.train', None)  # would fail if called
+  monkeypatch.setattr('data.text.tokenizer.train', None)  # would fail if called
   again = tokenizer('bpe', VOCAB_SIZE, DOCUMENTS)
   assert again.pieces_V == first.pieces_V
   assert again.name == first.name

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from experiments.sweeps import overrides
@@ -50,3 +52,60 @@ def test_replace_changes_only_what_is_named():
 
 def test_config_stays_small():
   assert len(list(overrides.leaves(Config()))) <= 68
+
+
+@dataclasses.dataclass(frozen=True)
+class Square:
+  side: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Circle:
+  radius: float = 1.0
+  hole: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+  shape: Square | Circle = dataclasses.field(
+    default=Square(), metadata={'kinds': {'square': Square, 'circle': Circle}})
+  colour: str = 'red'
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+  drawing: Drawing = Drawing()
+
+
+def drawn(**texts):
+  return overrides.replace(Page(), overrides.parse(Page(), {
+    path.replace('__', '.'): text for path, text in texts.items()}))
+
+
+def test_a_kind_is_chosen_by_name_and_brings_its_own_fields():
+  assert drawn(drawing__shape='circle').drawing.shape == Circle()
+  assert drawn(drawing__shape__radius='2', drawing__shape='circle'
+               ).drawing.shape == Circle(2.0)
+  assert [path for path, _, _ in overrides.leaves(Page())] == [
+    'drawing.shape', 'drawing.shape.side', 'drawing.colour']
+
+
+def test_a_field_of_another_kind_is_unknown():
+  with pytest.raises(overrides.UsageError,
+                     match=r'drawing\.shape\.radius: no such field'):
+    drawn(drawing__shape__radius='2')
+  with pytest.raises(overrides.UsageError, match='use one of square, circle'):
+    drawn(drawing__shape='cirle')
+
+
+def test_the_name_of_a_field_that_holds_a_kind_may_be_left_out():
+  assert drawn(drawing__side='3').drawing.shape == Square(3)
+  assert drawn(drawing__hole='0.5', drawing__shape='circle'
+               ).drawing.shape == Circle(1.0, 0.5)
+  with pytest.raises(overrides.UsageError, match='no such field'):
+    drawn(drawing__radius='2')
+
+
+def test_the_kind_that_is_there_keeps_its_fields():
+  page = Page(Drawing(Circle(3.0)))
+  assert overrides.replace(page, {'drawing.shape': 'circle'}) == page
