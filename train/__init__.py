@@ -1,7 +1,8 @@
 """How parameters are found: mesh, optimizer, step, ensemble, loop."""
 
 from train.config import Config, MeshConfig, TrainConfig
-from train.ensemble import Fit, evaluate, fit, survived
+from train.ensemble import Fit, evaluate, fit, initial, survived
+from train.loop import Hooks
 
-__all__ = ['Config', 'Fit', 'MeshConfig', 'TrainConfig', 'evaluate', 'fit',
-           'survived']
+__all__ = ['Config', 'Fit', 'Hooks', 'MeshConfig', 'TrainConfig', 'evaluate',
+           'fit', 'initial', 'survived']

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import functools
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,6 @@ from typing import Any
 
 import humanize
 import jax
-import orbax.checkpoint as ocp
 from absl import logging
 
 from train import checksums, distributed
@@ -31,6 +31,8 @@ class Checkpoints:
   behind the next chunks. A step is saved once `on_saved` was called with it:
   from then on a crash at any moment leaves it, or a later one, to resume from.
   With several processes the folder is one that all of them share.
+
+  Orbax takes seconds to import, so it waits for the first save or restore.
   """
 
   def __init__(self, folder: Path, keep: int = 2, keep_every: int = 0,
@@ -48,10 +50,14 @@ class Checkpoints:
     self._keep = keep
     self._keep_every = keep_every
     self._on_saved = on_saved
-    self._writer = ocp.StandardCheckpointer()
     self._pool = ThreadPoolExecutor(1, 'seal')
     self._sealing: Future[None] | None = None
     self.newest: int | None = None  # the last step saved or restored
+
+  @functools.cached_property
+  def _writer(self) -> Any:
+    import orbax.checkpoint as ocp
+    return ocp.StandardCheckpointer()
 
   def save(self, state: State) -> None:
     """Starts saving `state` under its step, once the save before is done.
@@ -199,6 +205,8 @@ class Checkpoints:
 
   def _close(self) -> None:
     self._pool.shutdown()
+    if '_writer' not in self.__dict__:
+      return
     # Everything was waited for; what is left is the echo of a failed save.
     with contextlib.suppress(Exception):
       self._writer.close()

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from train import distributed, loop, scores
 from train import feed as feeds
 from train import mesh as mesh_lib
 from train import program as programs
+from train.checkpoint import Checkpoints
 from train.config import Config
 from train.feed import Feed
-from train.goodput import Goodput
-from train.loop import Alone, Loop, Progress
+from train.loop import Hooks, Loop
 from train.metrics import MetricsLog, NoLog
 from train.step import ALIVE, State
+
+# Bytes of all replicas' parameters up to which their initial values are kept.
+SMALL = 2**28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Fit:
 
   Attributes:
     params: the parameters after the last update.
-    initial: the parameters before the first; None for a run on its own.
+    initial: the parameters before the first, on the host; None where they are
+      too large to be held twice (see `initial`).
     diverged: int, (R,): the step of the first non-finite value, or -1.
     instance: the data constants; empty where the host streams the data.
     shared: whether the replicas share them.
@@ -48,65 +53,57 @@ class Fit:
   tokens_per_second: float
 
 
-def fit(configs: Sequence[Config], folder: Path,
-        progress: Progress = lambda *_: None, alone: Alone | None = None
+def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None
         ) -> Fit:
   """Trains runs that share a shape, together, for exactly `train.steps` steps.
 
   A folder with checkpoints is resumed from the newest whole one; on one kind
   of device the result is then the same, bit for bit, as without the
-  interruption.
+  interruption. Told to stop, it saves even where the config asks for no
+  checkpoints.
 
   Args:
     configs: complete configs, equal but for their traced fields.
     folder: where metrics.jsonl and the checkpoints live.
-    progress: called once per chunk.
-    alone: for a single run that is more than a replica of a sweep.
+    hooks: what to ask and to tell on the way; nothing when not given.
 
   Raises:
-    Preempted: `alone` was told to stop, and has saved.
-    Diverged: `alone` met a number that is not finite.
+    Preempted: it was told to stop, and has saved.
+    Diverged: every replica met a number that is not finite.
     CheckpointError: a checkpoint cannot be written, or none can be read.
   """
   config = programs.shape(configs[0])
   assert all(programs.shape(c) == config for c in configs), 'shapes differ'
   folder.mkdir(parents=True, exist_ok=True)
-  clock = alone.goodput if alone else Goodput()
+  hooks = hooks or Hooks()
+  clock = hooks.goodput
   with contextlib.ExitStack() as stack:
     with clock.part('start'):
       mesh = mesh_lib.make(config.mesh, replicas=len(configs))
-      profile = alone.profile if alone else None
-      feed, instance, shared = _feed(configs, mesh,
-                                     profile.stops if profile else ())
+      feed, instance, shared = _feed(configs, mesh, hooks.profile.stops)
       stack.callback(feed.close)
       program = programs.build(config, mesh, shared)
       hyper = _place(programs.hyper(configs), mesh, shared=False)
       state = program.init(hyper)
-      initial = None if alone else jax.tree.map(np.asarray, state['params'])
-      checkpoints = None
-      if config.train.checkpoint_every:
-        # Orbax takes seconds to import; short runs start again instead.
-        from train.checkpoint import Checkpoints
-        checkpoints = stack.enter_context(Checkpoints(
-          folder / 'checkpoints', config.train.keep_checkpoints,
-          config.train.keep_every,
-          alone.on_saved if alone else lambda _: None))
-        if (found := checkpoints.find()) is not None:
-          like = _abstract(state)
-          del state  # there may be no room for two
-          state = checkpoints.restore(found, like)
+      start = _copy(state['params'])
+      checkpoints = stack.enter_context(Checkpoints(
+        folder / 'checkpoints', config.train.keep_checkpoints,
+        config.train.keep_every, hooks.on_saved))
+      if (found := checkpoints.find()) is not None:
+        like = _abstract(state)
+        del state  # there may be no room for two
+        state = checkpoints.restore(found, like)
       first = int(state['step'])
       log: MetricsLog | NoLog = NoLog()
       if jax.process_index() == 0:
         log = stack.enter_context(
           MetricsLog(folder / 'metrics.jsonl', resume_step=first))
       clock.lose(log.dropped)
-    run = Loop(config, program, hyper, feed, log, checkpoints, clock, progress,
-               alone)
+    run = Loop(config, program, hyper, feed, log, checkpoints, hooks)
     state = run.train(state)
   tokens = (config.train.steps - first) * len(configs) * loop.tokens(config)
   spent = clock.seconds['step'] + clock.seconds['data_wait']
-  return Fit(state['params'], initial, distributed.fetch(state['diverged']),
+  return Fit(state['params'], start, distributed.fetch(state['diverged']),
              instance, shared, feed, clock.seconds, tokens / max(spent, 1e-9))
 
 
@@ -117,6 +114,29 @@ def evaluate(configs: Sequence[Config], fitted: Fit,
   mesh = mesh_lib.make(config.mesh, replicas=len(configs))
   program = programs.build(config, mesh, fitted.shared)
   return scores.held_out(config, program, fitted.feed, fitted.params, split)
+
+
+def initial(config: Config) -> Any:
+  """The parameters from which a run starts, bit for bit, as host arrays.
+
+  The same whatever it trains beside, and on any mesh.
+  """
+  alone = dataclasses.replace(config.mesh, replica=1)
+  shape = dataclasses.replace(programs.shape(config), mesh=alone)
+  params_R = _initial(shape, mesh_lib.make(alone))(programs.hyper([config]))
+  return jax.tree.map(lambda x: x[0], distributed.fetch(params_R))
+
+
+@functools.cache
+def _initial(shape: Config, mesh: Mesh) -> Callable[[Any], Any]:
+  init = programs.build(shape, mesh, shared=True).init
+  return jax.jit(lambda hyper: init(hyper)['params'])  # without the moments
+
+
+def _copy(params: Any) -> Any:
+  """Parameters as host arrays, or None where they are large."""
+  size = sum(x.nbytes for x in jax.tree.leaves(params))
+  return distributed.fetch(params) if size <= SMALL else None
 
 
 def _feed(configs: Sequence[Config], mesh: Mesh, extra: Sequence[int]

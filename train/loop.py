@@ -8,12 +8,13 @@ import jax
 
 from train import distributed, scores
 from train import program as programs
+from train.checkpoint import Checkpoints
 from train.config import Config
 from train.feed import Feed
 from train.goodput import Goodput
 from train.metrics import MetricsLog, NoLog
 from train.optimizer import Hyper
-from train.profile import Profile
+from train.profile import NoProfile, Profile
 from train.program import Program
 from train.step import State
 from train.stop import Divergence, Preempted
@@ -28,29 +29,26 @@ class Chunk(NamedTuple):
   data_wait: float  # seconds
 
 
-Progress = Callable[[int, float], None]  # step, tokens per second
-
 
 @dataclasses.dataclass(frozen=True)
-class Alone:
-  """What one long run asks of the loop, and the replicas of a sweep do not.
-
-  It stops where it diverges, stops and saves when it is told to, and says what
-  is saved and where its time goes.
+class Hooks:
+  """What whoever trains wants to say to the loop, and to hear from it.
 
   Attributes:
-    goodput: where its seconds are added up.
+    goodput: where the seconds are added up.
     preempted: asked once in every chunk: whether to save and stop.
     on_saved: told of each step that is safely on disk.
     on_line: told of each line of metrics.
     profile: the steps to trace.
+    progress: told after every chunk of the step, and of tokens per second.
   """
 
-  goodput: Goodput
-  preempted: Callable[[], bool]
+  goodput: Goodput = dataclasses.field(default_factory=Goodput)
+  preempted: Callable[[], bool] = lambda: False
   on_saved: Callable[[int], None] = lambda _: None
   on_line: Callable[[dict[str, Any]], None] = lambda _: None
-  profile: Profile | None = None
+  profile: Profile | NoProfile = NoProfile()
+  progress: Callable[[int, float], None] = lambda *_: None
 
 
 @dataclasses.dataclass
@@ -62,23 +60,20 @@ class Loop:
   hyper: Hyper
   feed: Feed
   log: MetricsLog | NoLog
-  checkpoints: Any
-  clock: Goodput
-  progress: Progress
-  alone: Alone | None
+  checkpoints: Checkpoints
+  hooks: Hooks
 
   def train(self, state: State) -> State:
     """Takes the remaining steps, chunk by chunk."""
-    config, clock = self.config.train, self.clock
-    profile = self.alone and self.alone.profile
-    divergence = Divergence() if self.alone else None
+    config, hooks = self.config.train, self.hooks
+    clock, profile = hooks.goodput, hooks.profile
+    divergence = Divergence(distributed.fetch(state['diverged']))
     step = first = int(state['step'])
     tokens_per_step = tokens(self.config) * len(self.hyper['seed'])
     pending: Chunk | None = None
     while step < config.steps:
-      if profile:
-        profile.at(step)
-      end = next_stop(step, config, profile.stops if profile else ())
+      profile.at(step)
+      end = next_stop(step, config, profile.stops)
       waited = clock.seconds['data_wait']
       with clock.part('data_wait'):
         instance = self.feed.take(step, end)
@@ -91,54 +86,50 @@ class Loop:
       ready = [pending] if pending else []
       pending = Chunk(step, end, metrics, waited)
       step = end
-      stops = self.alone is not None and self.alone.preempted()
-      evaluates = _is_due(config.evaluate_every, step) and step < config.steps
-      saves = self.checkpoints and (_is_due(config.checkpoint_every, step)
-                                    or stops or step == config.steps)
-      profiled = profile and step in profile.stops
-      if evaluates or saves or stops or profiled or step == config.steps:
+      ends = step == config.steps
+      stops = hooks.preempted() and not ends
+      evaluates = _is_due(config.evaluate_every, step) and not ends
+      saves = stops or _is_due(config.checkpoint_every, step) or (
+        ends and bool(config.checkpoint_every))
+      if evaluates or saves or ends or step in profile.stops:
         ready.append(pending)  # waits for the chunk
         pending = None
       for chunk in ready:
         self._record(chunk, divergence)
       finished = pending.start if pending else step
-      self.progress(step, (finished - first) * tokens_per_step
-                    / max(clock.seconds['step'] + clock.seconds['data_wait'],
-                          1e-9))
+      spent = clock.seconds['step'] + clock.seconds['data_wait']
+      hooks.progress(step, (finished - first) * tokens_per_step
+                     / max(spent, 1e-9))
       if evaluates:
         self._evaluate(state, step)
       self._save(state, saves, stops)
-      if stops and step < config.steps:
+      if stops:
         raise Preempted(step)
-    if profile:
-      profile.at(step)
+    profile.at(step)
     with clock.part('checkpoint'):
-      if self.checkpoints:
-        self.checkpoints.wait()
+      self.checkpoints.wait()
     clock.write(at_once=True)
     return state
 
-  def _record(self, chunk: Chunk, divergence: Divergence | None) -> None:
+  def _record(self, chunk: Chunk, divergence: Divergence) -> None:
     """Fetches a chunk's metrics and writes their line."""
-    with self.clock.part('step'):
+    clock = self.hooks.goodput
+    with clock.part('step'):
       fetched = distributed.fetch(chunk.metrics)
     values = {k: v[:chunk.end - chunk.start] for k, v in fetched.items()}
     self._write({'step': chunk.end, 'split': 'train',
                  **{k: v.mean(0).tolist() for k, v in values.items()},
-                 'seconds': round(self.clock.lap(), 6),
+                 'seconds': round(clock.lap(), 6),
                  'data_wait': round(chunk.data_wait, 4)})
-    if divergence:
-      divergence.check(chunk.start, values['loss'], values['grad_norm'],
-                       self._last_saved)
+    divergence.check(chunk.start, values['loss'], values['grad_norm'],
+                     self._last_saved)
 
   def _last_saved(self) -> int | None:
-    if not self.checkpoints:
-      return None
     self.checkpoints.wait()  # one may be on its way
     return self.checkpoints.newest
 
   def _evaluate(self, state: State, step: int) -> None:
-    with self.clock.part('evaluate'):
+    with self.hooks.goodput.part('evaluate'):
       found = scores.held_out(self.config, self.program, self.feed,
                               state['params'], 'validation')
     self._write({'step': step, 'split': 'validation',
@@ -146,20 +137,17 @@ class Loop:
                  'data_wait': 0.0})
 
   def _save(self, state: State, saves: bool, stops: bool) -> None:
-    if not self.checkpoints:
-      return
-    with self.clock.part('checkpoint'):
+    with self.hooks.goodput.part('checkpoint'):
       self.checkpoints.check()
       if saves:
         self.checkpoints.save(state)
       if stops:
         self.checkpoints.wait()
-    self.clock.write(at_once=saves)
+    self.hooks.goodput.write(at_once=saves)
 
   def _write(self, line: dict[str, Any]) -> None:
     self.log.write(line)
-    if self.alone:
-      self.alone.on_line(line)
+    self.hooks.on_line(line)
 
 
 def next_stop(step: int, train: Any, extra: Sequence[int] = ()) -> int:

@@ -5,6 +5,15 @@ from pathlib import Path
 import jax
 
 
+class NoProfile:
+  """No steps are traced."""
+
+  stops: tuple[int, ...] = ()
+
+  def at(self, step: int) -> None:
+    """Nothing starts or stops."""
+
+
 class Profile:
   """Traces the steps [first, last) of a run.
 

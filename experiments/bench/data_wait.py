@@ -20,7 +20,7 @@ import train
 from experiments.bench import interleaved, sweeping
 from experiments.bench.sizes import SIZES
 from experiments.sweeps import overrides
-from train import Config, MeshConfig, TrainConfig, loop, program
+from train import Config, MeshConfig, TrainConfig, program
 from train.goodput import Goodput
 
 AIM = 0.01  # of the time of training
@@ -96,8 +96,7 @@ def measure(config: Config, corpus: Path, folder: Path) -> Row:
   source.streams = True
   clock = Goodput()
   first: list[float] = []
-  train.fit([config], folder, alone=loop.Alone(
-    clock, preempted=lambda: False,
-    on_line=lambda line: first.append(line['data_wait'])))
+  train.fit([config], folder, train.Hooks(
+    clock, on_line=lambda line: first.append(line['data_wait'])))
   return Row(clock.seconds['step'], clock.seconds['data_wait'], first[0],
              config.train.steps)

@@ -18,7 +18,7 @@ from experiments.bench import sizes
 from experiments.bench.sizes import SIZES
 from experiments.commands import train_options
 from model import count
-from train import Config, loop
+from train import Config
 from train.goodput import Goodput
 
 AIM = 0.02  # of the time of training
@@ -96,8 +96,7 @@ def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
     seconds.append(found['seconds'])
     saved.append(clock.seconds['checkpoint'])
 
-  train.fit([config], folder, alone=loop.Alone(
-    clock, preempted=lambda: False, on_line=line))
+  train.fit([config], folder, train.Hooks(clock, on_line=line))
   # The first two chunks compile, and the save after them warms up Orbax.
   behind, free = np.array(seconds[4:]).reshape(-1, 2).T
   slowed = behind - free

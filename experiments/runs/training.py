@@ -48,6 +48,7 @@ from train import mesh as mesh_lib
 from train.config import Config
 from train.goodput import Goodput
 from train.metrics import MetricsLog
+from train.profile import NoProfile
 from train.stop import CheckpointError, Diverged, Preempted
 
 DIVERGED = 4
@@ -195,8 +196,9 @@ def _fit(options: Options, peers: Peers | None) -> dict[str, Any]:
     if profile:
       stack.callback(profile.close)
     stack.callback(_keep, goodput)
-    fitted = train.fit([config], folder, progress, loop.Alone(
-      goodput, preemption.told, saved, display.line, profile))
+    fitted = train.fit([config], folder, train.Hooks(
+      goodput, preemption.told, saved, display.line, profile or NoProfile(),
+      progress))
     with goodput.part('evaluate'):
       scores = train.evaluate([config], fitted, 'validation')
     if first and profile and not profile.taken:

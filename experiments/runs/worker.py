@@ -23,6 +23,7 @@ from experiments.sweeps import identity, plan
 from experiments.sweeps.packing import Group, missing
 from model.config import ConfigError
 from train import loop, metrics, program
+from train.stop import Diverged
 
 LEASE_SECONDS = 0.5
 
@@ -101,15 +102,25 @@ def run(experiment: str, group: Group, store: Store,
                  'tokens_per_second': tokens_per_second,
                  'tokens_per_step': tokens_per_step})
 
-  fitted = train.fit(group.configs, folder, progress)
-  scores = train.evaluate(group.configs, fitted, 'validation')
-  trained = subject.unstack(group.configs, fitted, scores)
-  survived = train.survived(fitted) & np.isfinite(scores['loss']).all(-1)
-  measure = plan.stratum(experiment, group.stratum).measure
-  rows = [measure(t) if ok else [] for t, ok in zip(trained, survived)]
+  hooks = train.Hooks(progress=progress)
+  try:
+    fitted = train.fit(group.configs, folder, hooks)
+  except Diverged as none_left:
+    diverged_at: Sequence[int] = none_left.steps
+    rows: list[list[Row]] = [[] for _ in group.ids]
+    survived = np.zeros(len(rows), bool)
+    rate = 0.0
+  else:
+    scores = train.evaluate(group.configs, fitted, 'validation')
+    diverged_at = fitted.diverged.tolist()
+    survived = train.survived(fitted) & np.isfinite(scores['loss']).all(-1)
+    measure = plan.stratum(experiment, group.stratum).measure
+    rows = [measure(trained) if ok else [] for trained, ok in zip(
+      subject.unstack(group.configs, fitted, scores), survived)]
+    rate = fitted.tokens_per_second
   code = manifest.code()
-  timing = {'total': time.perf_counter() - started, **fitted.seconds,
-            'tokens_per_second': fitted.tokens_per_second,
+  timing = {'total': time.perf_counter() - started, **hooks.goodput.seconds,
+            'tokens_per_second': rate,
             'runs': len(group.configs),
             'device': jax.devices()[0].device_kind}
   history = curves(folder / 'metrics.jsonl', len(group.configs))
@@ -118,7 +129,7 @@ def run(experiment: str, group: Group, store: Store,
       'run': run_id,
       'status': 'done' if survived[r] else 'diverged',
       'code': code,
-      'diverged_at': int(fitted.diverged[r]),
+      'diverged_at': diverged_at[r],
       'config': identity.as_dict(group.configs[r]),
       'rows': [dataclasses.asdict(row) for row in (*history[r], *rows[r])],
       'timing': timing,

@@ -90,7 +90,7 @@ def test_a_resumed_stream_reads_the_same_batches(tmp_path, monkeypatch):
       raise InterruptedError
 
   with pytest.raises(InterruptedError):
-    train.fit(members, tmp_path / 'cut', die)
+    train.fit(members, tmp_path / 'cut', train.Hooks(progress=die))
   assert_same(whole.params, train.fit(members, tmp_path / 'cut').params)
 
 
