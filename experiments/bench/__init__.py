@@ -15,14 +15,11 @@ says what it aims at and whether that was reached; no exit code depends on it.
     fathom bench [--parts=PART ...] [--sizes=S|M|L ...] [--seconds=5]
 """
 
-import os
-import sys
 from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.launch import workers
-from experiments.machine import platforms
+from experiments.machine import platforms, process
 
 PARTS = ('train', 'compile', 'scaling', 'pmap', 'data', 'checkpoint', 'sweep')
 SIZES = ('S', 'M', 'L')
@@ -45,11 +42,8 @@ def main(arguments: Sequence[str]) -> int:
   # The allocator reads its settings when a process starts; on an accelerator
   # there has to be room for a contestant beside this process.
   wanted = ({'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
-            if workers.accelerator_installed() else workers.ALLOCATOR)
-  if not wanted.items() <= os.environ.items():
-    os.execve(sys.executable,
-              [sys.executable, '-m', 'experiments', 'bench', *arguments],
-              {**os.environ, **wanted})
+            if process.accelerator_installed() else process.ALLOCATOR)
+  process.restart(['bench', *arguments], wanted)
   measure(values.parts, values.sizes, values.seconds)
   return 0
 

@@ -8,14 +8,13 @@ is meant to run in, and waits while another computes.
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments.bench import sizes
-from experiments.launch import workers
+from experiments.machine import process
 from train import Config
 
 ROUNDS = 5
@@ -39,8 +38,8 @@ class Stepper:
       ChildProcessError: it ended.
     """
     self._process = subprocess.Popen(
-      [sys.executable, '-m', 'experiments.bench.stepper', kind,
-       *sizes.arguments(config)],
+      process.command(kind, *sizes.arguments(config),
+                      module='experiments.bench.stepper'),
       env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     self.loss = 0.0  # of the last step
     self.take(1)
@@ -84,12 +83,12 @@ def environment(tuned: bool = True, virtual: int = 0) -> dict[str, str]:
       writes plain JAX has none of it.
     virtual: CPU devices to pretend; 0: the devices that are there.
   """
-  kept = {k: v for k, v in os.environ.items() if k not in workers.ALLOCATOR}
+  kept = {k: v for k, v in os.environ.items() if k not in process.ALLOCATOR}
   kept['TF_CPP_MIN_LOG_LEVEL'] = '2'  # XLA's errors, no warnings
   if virtual:
-    kept |= workers.virtual_devices(virtual)
-  if tuned and (virtual or not workers.accelerator_installed()):
-    kept |= workers.ALLOCATOR
+    kept |= process.virtual_devices(virtual)
+  if tuned and (virtual or not process.accelerator_installed()):
+    kept |= process.ALLOCATOR
   return kept
 
 

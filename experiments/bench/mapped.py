@@ -7,7 +7,7 @@ import numpy as np
 from experiments.bench import interleaved, sizes
 from experiments.bench.interleaved import Stepper
 from experiments.bench.sizes import SIZES
-from experiments.launch import workers
+from experiments.machine import process
 from train import Config, MeshConfig
 
 AIM = 1.1  # jit's time over pmap's, at most
@@ -35,7 +35,7 @@ class Row:
 def report(seconds: float) -> None:
   """Prints both times, and that the losses are the same."""
   config = sizes.single(SIZES['S'])
-  cores = len(workers.cores())
+  cores = len(process.cores())
   row = measure(config, cores if cores > 1 and not
                 config.data.batch_size % cores else 2, seconds)
   print(f'\npmap: size S, the batch split over {row.devices} virtual devices, '

@@ -25,7 +25,7 @@ import numpy as np
 
 from experiments.bench import minimum, plain
 from experiments.foresight import collectives
-from experiments.machine import platforms
+from experiments.machine import process
 from experiments.sweeps import overrides
 from train import Config, distributed, program
 from train import mesh as mesh_lib
@@ -109,7 +109,7 @@ def answer(training: Ours | Plain, request: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> None:
   """Answers until standard input ends."""
-  platforms.end_with(os.getppid())
+  process.end_with(os.getppid())
   kind, *rest = arguments
   texts, _ = overrides.split(rest)
   config = overrides.replace(Config(), overrides.parse(Config(), texts))

@@ -2,13 +2,14 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.bench import interleaved
+from experiments.claims import depth
+from experiments.machine import process
 from experiments.sweeps import plan
 
 PLAN = ('depth', '--preset=smoke', '--strata=text')
@@ -18,7 +19,7 @@ def report() -> None:
   """Prints the wall-clock of both."""
   with tempfile.TemporaryDirectory() as folder:
     cache = {**os.environ, 'XDG_CACHE_HOME': f'{folder}/cache'}
-    made = plan.make('depth', 'smoke', ['text'], {}, Path(folder) / 'count')
+    made = plan.make(depth.EXPERIMENT, 'smoke', ['text'], {}, Path(folder) / 'count')
     runs = made.run_ids()
     together = command(['run', *PLAN, f'--runs={folder}/together'], cache)
     apart = sum(command(['work', *PLAN, f'--runs={folder}/apart',
@@ -40,7 +41,7 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
     ChildProcessError: it failed.
   """
   started = time.perf_counter()
-  code = subprocess.run([sys.executable, '-m', 'experiments', *arguments],
+  code = subprocess.run(process.command(*arguments),
                         env=environment, stdout=subprocess.DEVNULL,
                         check=False).returncode
   if code:

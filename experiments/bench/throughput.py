@@ -17,8 +17,7 @@ import numpy as np
 from experiments.bench import interleaved, sizes
 from experiments.bench.interleaved import Stepper
 from experiments.bench.sizes import SIZES
-from experiments.launch import workers
-from experiments.machine import accelerators
+from experiments.machine import accelerators, process
 from experiments.sweeps import overrides
 from model import count
 from train import Config, MeshConfig, loop
@@ -88,14 +87,14 @@ def report(names: Sequence[str], seconds: float) -> None:
 def dtypes() -> tuple[str, ...]:
   """What is measured here: a CPU only widens bfloat16 (see `model.linear`)."""
   both = ('float32', 'bfloat16')
-  return both if workers.accelerator_installed() else both[:1]
+  return both if process.accelerator_installed() else both[:1]
 
 
 def measure(config: Config, seconds: float) -> list[Row]:
   """Ours, on a CPU also on all cores, in turns with the peer."""
   variants = [(dtype, 1) for dtype in dtypes()]
-  cores = len(workers.cores())
-  if (cores > 1 and not workers.accelerator_installed()
+  cores = len(process.cores())
+  if (cores > 1 and not process.accelerator_installed()
       and config.data.batch_size % cores == 0
       and count.parameters(config.model).total < LARGE):
     variants.append(('float32', cores))
@@ -136,4 +135,4 @@ def device() -> str:
   """What this machine computes with."""
   found = jax.devices()
   return (f'{found[0].device_kind}, {len(found)} device(s), '
-          f'{len(workers.cores())} core(s), jax {jax.__version__}')
+          f'{len(process.cores())} core(s), jax {jax.__version__}')

@@ -9,9 +9,10 @@ from absl import flags
 
 from experiments.foresight import prediction, topology
 from experiments.foresight.prediction import DoesNotFit, Report
-from experiments.sweeps import overrides, plan
+from experiments.machine import usage
+from experiments.machine.usage import UsageError
+from experiments.sweeps import overrides
 from experiments.sweeps.configs import CONFIGS
-from experiments.sweeps.overrides import UsageError
 from train.config import Config
 
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     raise UsageError(f'name one config: {", ".join(CONFIGS)}')
   if not values.topology:
     raise UsageError('--topology is missing; use one of\n' + topology.known())
-  plan.choose('config', names[0], list(CONFIGS))
+  usage.choose('config', names[0], list(CONFIGS))
   config = CONFIGS[names[0]]
   config = overrides.replace(config, overrides.parse(config, texts))
   wanted = topology.parse(values.topology)

@@ -24,9 +24,8 @@ from data.prepare import run
 from data.prepare.malformed import SHOWN_LINES
 from data.prepare.run import Settings
 from data.text import shards
-from experiments.launch import workers
-from experiments.sweeps.overrides import UsageError
-from experiments.sweeps.plan import choose
+from experiments.machine import process
+from experiments.machine.usage import UsageError, choose
 
 USAGE = '''\
 usage: fathom data prepare INPUT... --out=FOLDER [--flag=value ...]
@@ -120,7 +119,7 @@ def _parse(arguments: Sequence[str]
                      flag_values=values)
   flags.DEFINE_float('max-bad', 0.01, 'Share of lines.', lower_bound=0.0,
                      upper_bound=1.0, flag_values=values)
-  flags.DEFINE_integer('workers', len(workers.cores()), 'Processes.',
+  flags.DEFINE_integer('workers', len(process.cores()), 'Processes.',
                        lower_bound=1, flag_values=values)
   flags.DEFINE_integer('shard-bytes', None, 'Least input of a shard.',
                        lower_bound=1, flag_values=values)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.machine import platforms, survey
+from experiments.machine import survey, usage
 from experiments.machine.checks import CHECKS, Finding
 from experiments.machine.survey import Environment
 
@@ -39,7 +39,7 @@ def exit_code(findings: Sequence[Finding]) -> int:
   """0 when nothing fails, 3 when a device is missing, 1 for the rest."""
   failed = [f for f in findings if f.level == 'FAIL']
   if any(f.device for f in failed):
-    return platforms.MISSING
+    return usage.DEVICE
   return 1 if failed else 0
 
 

@@ -15,11 +15,10 @@ from absl import flags, logging
 
 from data.config import InputError
 from experiments.launch import workers
-from experiments.machine import compiler, platforms
-from experiments.machine.platforms import DeviceError
+from experiments.machine import compiler, platforms, process, usage
+from experiments.machine.usage import DeviceError, UsageError
 from experiments.sweeps import overrides, plan
 from experiments.sweeps.identity import run_id
-from experiments.sweeps.overrides import UsageError
 from experiments.sweeps.packing import Group
 from experiments.sweeps.plan import Plan
 from model.config import ConfigError
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(0 if arguments else 2)
   name, *rest = arguments
   try:
-    plan.choose('command', name, list(COMMANDS))
+    usage.choose('command', name, list(COMMANDS))
     if {'-h', '--help'} & set(rest) and name not in EXPLAINED:
       print(USAGE, end='')
       sys.exit(0)
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   except (UsageError, ConfigError, InputError, flags.Error) as error:
     _stop(2, error)
   except DeviceError as error:
-    _stop(platforms.MISSING, error)
+    _stop(usage.DEVICE, error)
   except OSError as error:  # disk full, no permission
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     _stop(1, f'{error}; free space, then run the same command again: it goes '
@@ -131,7 +130,7 @@ def _run(arguments: Sequence[str]) -> int:
     code = workers.launch(made, count, arguments)
   for failure in workers.failures(made):
     print(f'fathom: {failure}', file=sys.stderr)
-  if code in (2, platforms.MISSING):  # nothing ran: nothing to report
+  if code in (2, usage.DEVICE):  # nothing ran: nothing to report
     return code
   report_code = _write_report(made)
   return code or report_code
@@ -144,7 +143,7 @@ def _work(arguments: Sequence[str]) -> int:
     os.sched_setaffinity(0, {values.core})
   _claim_platform(made)
   if values.parent is not None:
-    platforms.end_with(values.parent)
+    process.end_with(values.parent)
   from experiments.runs import worker
   worker.use_compilation_cache()
   platforms.check(made.cells[0].config.mesh.platform)

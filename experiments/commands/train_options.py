@@ -7,11 +7,11 @@ from typing import Any
 
 from absl import flags
 
-from experiments.launch import workers
+from experiments.machine import process, usage
+from experiments.machine.usage import UsageError
 from experiments.runs.store import read_json
-from experiments.sweeps import identity, overrides, plan
+from experiments.sweeps import identity, overrides
 from experiments.sweeps.configs import CONFIGS
-from experiments.sweeps.overrides import UsageError
 from train import distributed, program
 from train.config import Config
 from train.distributed import Cluster
@@ -79,7 +79,7 @@ def parse(arguments: Sequence[str]) -> Options:
   names = values(['fathom', *rest])[1:]
   if len(names) != 1:
     raise UsageError(f'name one config: {", ".join(CONFIGS)}')
-  plan.choose('config', names[0], list(CONFIGS))
+  usage.choose('config', names[0], list(CONFIGS))
   config = resolve(CONFIGS[names[0]], texts)
   folder = Path(values.runs) / 'train' / (
     values.name or f'{names[0]}-{identity.run_id(config)}')
@@ -146,8 +146,8 @@ def environment(options: Options) -> dict[str, str]:
   virtual = options.cpu_devices
   on_cpu = options.config.mesh.platform == 'cpu' or (
     options.config.mesh.platform == 'auto'
-    and not workers.accelerator_installed())
-  wanted = dict(workers.ALLOCATOR) if on_cpu or virtual else {}
+    and not process.accelerator_installed())
+  wanted = dict(process.ALLOCATOR) if on_cpu or virtual else {}
   if virtual:
-    wanted |= workers.virtual_devices(virtual)
+    wanted |= process.virtual_devices(virtual)
   return wanted

@@ -11,7 +11,7 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from experiments.sweeps.overrides import UsageError
+from experiments.machine.usage import UsageError
 
 GPUS_PER_HOST = 8
 
@@ -164,12 +164,12 @@ def check_installed(topology: Topology) -> None:
   if topology.platform == 'tpu' and not has('libtpu'):
     raise Unavailable(
       f'--topology={topology.name}: the TPU compiler is not installed; '
-      "make EXTRAS=tpu, or pip install 'fathom[tpu]'")
+      "pip install -e '.[tpu]'")
   if topology.platform == 'cuda' and not (
       has('jax_cuda13_plugin') or has('jax_cuda12_plugin')):
     raise Unavailable(
       f'--topology={topology.name}: the CUDA compiler is not installed; '
-      "make EXTRAS=cuda13, or pip install 'fathom[cuda13]' (to compile, "
+      "pip install -e '.[cuda13]' (to compile, "
       'jax-cuda13-plugin and jax-cuda13-pjrt of the version of jaxlib are '
       'enough: pip install --no-deps)')
 

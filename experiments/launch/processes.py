@@ -14,7 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-PREEMPTED = 75
+from experiments.machine import process, usage
+
 # What the others get to say who is gone, before they are ended.
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -32,9 +33,9 @@ def launch(arguments: Sequence[str], processes: int,
   given = [a for a in arguments if not a.startswith('--local-processes')]
   port = free_port()
   children = [subprocess.Popen(
-    [sys.executable, '-m', 'experiments', *given,
-     f'--coordinator=127.0.0.1:{port}', f'--processes={processes}',
-     f'--process={i}', f'--parent={os.getpid()}'],
+    process.command(
+      *given, f'--coordinator=127.0.0.1:{port}', f'--processes={processes}',
+      f'--process={i}', f'--parent={os.getpid()}'),
     env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT, text=True, errors='replace',
     # Ctrl-C comes to this process alone, which passes it on.
@@ -70,7 +71,7 @@ def _wait(children: Sequence[subprocess.Popen[str]]) -> int:
   while any(c.poll() is None for c in children):
     if failed is None:
       bad = [i for i, c in enumerate(children)
-             if c.poll() not in (None, 0, PREEMPTED)]
+             if c.poll() not in (None, 0, usage.PREEMPTED)]
       if bad:
         failed = bad[0]
         deadline = time.monotonic() + GRACE_SECONDS

@@ -63,7 +63,7 @@ def devices(facts: Environment) -> Finding:
     extra = _EXTRAS.get(facts.wanted)
     return Finding(
       name, 'FAIL', f'{found}, and {facts.wanted} was asked for',
-      f'make EXTRAS={extra}, on a machine that has one' if extra else
+      f"pip install -e '.[{extra}]', on a machine that has one" if extra else
       'JAX_PLATFORMS=cpu', True)
   return Finding(name, 'PASS', found)
 
@@ -82,7 +82,7 @@ def fallback(facts: Environment) -> Finding:
   if not support:
     return Finding(
       name, 'FAIL', f'there is a {card}, and JAX computes on the CPU: the '
-      'plugin for it is not installed', f'make EXTRAS={_EXTRAS[there]}'
+      'plugin for it is not installed', f"pip install -e '.[{_EXTRAS[there]}]'"
       + (' (cuda12 for an older driver)' if there == 'gpu' else ''), True)
   return Finding(
     name, 'FAIL', f'there is a {card} and {support[0]}, and JAX computes on '
@@ -118,7 +118,7 @@ def platforms(facts: Environment) -> Finding:
     if support and not any(p in facts.packages for p in support):
       return Finding(
         name, 'FAIL', f'{asked!r} names {one}, and its plugin is not installed',
-        f'unset JAX_PLATFORMS, or make EXTRAS={_EXTRAS[one]}', True)
+        f"unset JAX_PLATFORMS, or pip install -e '.[{_EXTRAS[one]}]'", True)
   return Finding(name, 'PASS', repr(asked) if asked else 'not set')
 
 

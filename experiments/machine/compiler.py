@@ -1,11 +1,12 @@
-"""How much XLA works on a program on a CPU.
+"""XLA: how much it works on a program, and where its programs are kept.
 
-Said in the environment: so it holds for every program of a process, and of
-those that it starts.
+The first is said in the environment: so it holds for every program of a
+process, and of those that it starts.
 """
 
 import importlib.metadata
 import os
+from pathlib import Path
 
 from packaging.version import Version
 
@@ -33,3 +34,17 @@ def flags(level: int) -> str:
   if Version(importlib.metadata.version('jaxlib')) < WITHOUT_EMITTERS_FLAG:
     found += ' --xla_cpu_use_fusion_emitters=false'
   return found
+
+
+def cache() -> Path:
+  """The folder of compiled programs."""
+  home = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache'))
+  return home / 'fathom' / 'xla'
+
+
+def use_cache() -> None:
+  """Keeps compiled programs on disk, so a second sweep starts at once."""
+  import jax
+  jax.config.update('jax_compilation_cache_dir', str(cache()))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

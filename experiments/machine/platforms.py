@@ -1,14 +1,8 @@
 """The platform that a run asks for, and no other in silence."""
 
 import os
-import threading
-import time
 
-MISSING = 3  # exit code
-
-
-class DeviceError(Exception):
-  """The platform that was asked for, or its compiler, is not there."""
+from experiments.machine.usage import DeviceError
 
 
 def claim(platform: str) -> None:
@@ -33,15 +27,4 @@ def check(platform: str) -> None:
       return
   extra = 'tpu' if 'tpu' in asked else 'cuda13'
   raise DeviceError(f'{asked}: JAX found {found}; install the extra for it '
-                    f'(make EXTRAS={extra}) or use another platform')
-
-
-def end_with(parent: int) -> None:
-  """Ends this process when the one that started it is gone, even by SIGKILL."""
-
-  def watch() -> None:
-    while os.getppid() == parent:
-      time.sleep(0.5)
-    os._exit(1)
-
-  threading.Thread(target=watch, daemon=True).start()
+                    f"(pip install -e '.[{extra}]') or use another platform")

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from experiments.machine import compiler, process
+
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'libtpu',
             'jax-cuda12-plugin', 'jax-cuda13-plugin')
 PLUGINS = ('jax-cuda12-plugin', 'jax-cuda13-plugin')
@@ -95,7 +97,7 @@ def gather(runs: Path, wanted: str = 'auto',
     seconds: how long JAX may look for its devices.
   """
   devices, error, waited = _devices(seconds)
-  cache = compilation_cache()
+  cache = compiler.cache()
   return Environment(
     python=platform.python_version(), packages=_packages(),
     required=_required(),
@@ -104,17 +106,11 @@ def gather(runs: Path, wanted: str = 'auto',
     nvidia_cards=len(glob.glob('/proc/driver/nvidia/gpus/*')),
     tpu_chips=len(glob.glob('/dev/accel[0-9]*')),
     devices=devices, devices_error=error, seconds_waited=waited,
-    cores=_cores(), load=os.getloadavg()[0],
+    cores=len(process.cores()), load=os.getloadavg()[0],
     cache_folder=str(cache),
     cache_writable=os.access(_existing(cache), os.W_OK),
     runs_folder=str(runs), free_bytes=shutil.disk_usage(_existing(runs)).free,
     foreign_cuda=_foreign_cuda(), wanted=wanted)
-
-
-def compilation_cache() -> Path:
-  """The folder of compiled programs."""
-  home = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache'))
-  return home / 'fathom' / 'xla'
 
 
 def _packages() -> dict[str, str]:
@@ -159,12 +155,6 @@ def _existing(path: Path) -> Path:
   """The path, or the nearest folder above it that is there."""
   path = path.expanduser().absolute()
   return next(p for p in (path, *path.parents) if p.exists())
-
-
-def _cores() -> int:
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def _foreign_cuda() -> tuple[str, ...]:

@@ -11,16 +11,16 @@ from typing import Any
 
 import psutil
 
-from data.sources.text import TextSource
-from experiments.sweeps.algebra import Cell
 from train import program
+from train.config import Config
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy',
             'scipy', 'polars', 'sentencepiece')
 
 
-def collect(cells: Sequence[Cell], command: Sequence[str]) -> dict[str, Any]:
-  """The manifest of a sweep, as plain values.
+def collect(configs: Sequence[Config],
+            command: Sequence[str]) -> dict[str, Any]:
+  """What some runs were made with, as plain values.
 
   The config of each run lies beside its result.
   """
@@ -36,8 +36,8 @@ def collect(cells: Sequence[Cell], command: Sequence[str]) -> dict[str, Any]:
     },
     'environment': {k: v for k, v in sorted(os.environ.items())
                     if k.startswith(('JAX_', 'XLA_', 'NPROC'))},
-    'data': fingerprints(cells),
-    'runs': len(cells),
+    'data': fingerprints(configs),
+    'runs': len(configs),
   }
 
 
@@ -49,13 +49,12 @@ def code() -> dict[str, Any]:
   return {'commit': commit, 'uncommitted_changes': dirty}
 
 
-def fingerprints(cells: Sequence[Cell]) -> dict[str, Any]:
-  """What identifies each text corpus of the plan."""
-  configs = dict.fromkeys(program.shape(c.config).data for c in cells)
-  sources = {c.text_path or 'embedded prose': program.source_of(c)
-             for c in configs}
-  return {name: source.fingerprint for name, source in sources.items()
-          if isinstance(source, TextSource)}
+def fingerprints(configs: Sequence[Config]) -> list[Any]:
+  """What identifies each text corpus that the runs read."""
+  read = dict.fromkeys(program.shape(config).data for config in configs)
+  found = [getattr(program.source_of(each), 'fingerprint', None)
+           for each in read]
+  return [fingerprint for fingerprint in found if fingerprint]
 
 
 def _git(*args: str) -> str:

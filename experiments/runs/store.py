@@ -1,30 +1,39 @@
-"""Where runs keep their results: folders and files, nothing else.
+"""Where results are kept: folders and files, nothing else.
 
-    runs/<experiment>/
-      runs/<run id>/result.json      a finished run; written by atomic rename
-      groups/<group id>/             runs trained together: metrics, checkpoints
-      <sweep>/                       results table, report, manifest
+    <runs>/trained/<run id>/          one run, shared by all experiments
+      config.json, result.json        what it is, and that it is finished
+      params.safetensors              its parameters
+      measurements/<digest>.json      rows that an instrument took of it
+    <runs>/together/<group id>/       runs that train side by side: metrics,
+                                      checkpoints (of one run: in its folder)
+    <runs>/<experiment>/<preset>/     seal, table, report, manifest
 
 No database and no daemon: a worker that dies leaves nothing to clean up, and a
-file that is there is whole.
+file that is there is whole. A result that is another run's, or of which a digit
+was changed, is refused.
 """
 
+import contextlib
+import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 
 from data import durable
-from data.durable import read_json
+from experiments.machine.usage import UsageError
+from experiments.runs.subject import Params
+from experiments.sweeps.packing import Group
 
-SCHEMA = 1
+SCHEMA = 2
+PARAMS = 'params.safetensors'
 
 
 class Store:
-  """The finished and running work of one experiment."""
+  """The finished and running work below one folder."""
 
   def __init__(self, root: Path):
     self.root = root
@@ -32,16 +41,21 @@ class Store:
 
   def run(self, run_id: str) -> Path:
     """The folder of one run."""
-    return self.root / 'runs' / run_id
+    return self.root / 'trained' / run_id
 
-  def group(self, group_id: str) -> Path:
+  def group(self, group: Group) -> Path:
     """The folder of runs that train together."""
-    return self.root / 'groups' / group_id
+    if len(group.ids) == 1:
+      return self.run(group.ids[0])
+    return self.root / 'together' / group.id
 
   def result(self, run_id: str) -> dict[str, Any] | None:
-    """A finished run's result, or None."""
-    result = read_json(self.run(run_id) / 'result.json')
-    return result if result and result.get('schema') == SCHEMA else None
+    """A finished run's result, or None.
+
+    Raises:
+      UsageError: there is a file, and it is not what was written.
+    """
+    return _read(self.run(run_id) / 'result.json', run_id)
 
   def done(self, run_id: str) -> bool:
     """Whether a run is finished; cheap to ask again and again."""
@@ -51,39 +65,134 @@ class Store:
 
   def begun(self) -> Iterator[list[str]]:
     """The run ids of every group that was begun, in its order."""
-    for path in sorted(self.root.glob('groups/*/members.json')):
-      members = read_json(path)
-      if members:
+    for path in sorted(self.root.glob('together/*/members.json')):
+      if members := durable.read_json(path):
         yield members['runs']
 
   def publish(self, run_id: str, result: dict[str, Any]) -> None:
     """Declares a run done."""
-    write_json(self.run(run_id) / 'result.json', {'schema': SCHEMA, **result})
+    _write(self.run(run_id) / 'result.json', run_id, result)
 
-  @contextmanager
-  def lease(self, group_id: str) -> Iterator[bool]:
-    """Whether this process may work on a group; released when it dies."""
-    folder = self.group(group_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / 'lease')
+  def measurement(self, run_id: str, digest: str) -> list[Any] | None:
+    """The rows that an instrument took of a run, or None."""
+    found = _read(self._measurement(run_id, digest), run_id)
+    return found and found['rows']
+
+  def keep_measurement(self, run_id: str, digest: str,
+                       rows: Sequence[Any]) -> None:
+    """Keeps the rows that an instrument took of a run."""
+    _write(self._measurement(run_id, digest), run_id, {'rows': list(rows)})
+
+  def _measurement(self, run_id: str, digest: str) -> Path:
+    return self.run(run_id) / 'measurements' / f'{digest}.json'
+
+  def keep_params(self, run_id: str, params: Params) -> str:
+    """Writes a run's parameters; their sha256, for its result."""
+    from safetensors.numpy import save
+    path = self.run(run_id) / PARAMS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = save(dict(_flat(params)))
+    with durable.written(path) as file:
+      file.write(content)
+    return hashlib.sha256(content).hexdigest()
+
+  def params(self, run_id: str) -> Params:
+    """A finished run's parameters.
+
+    Raises:
+      UsageError: they were not kept, or are not what was written.
+    """
+    from safetensors.numpy import load
+    path = self.run(run_id) / PARAMS
+    again = f'remove {path.parent} to train this run again'
     try:
-      lock.acquire(timeout=0)
-    except filelock.Timeout:
-      yield False
-      return
-    try:
+      content = path.read_bytes()
+    except OSError as error:
+      raise UsageError(f'{path} cannot be read ({error.strerror}); {again}'
+                       ) from None
+    result = self.result(run_id) or {}
+    if hashlib.sha256(content).hexdigest() != result.get('parameters'):
+      raise UsageError(
+        f'{path} is not what was written; restore it, or {again}')
+    return _nested(load(content))
+
+  @contextlib.contextmanager
+  def lease(self, run_ids: Sequence[str]) -> Iterator[bool]:
+    """Whether this process may work on these runs; released when it dies."""
+    with contextlib.ExitStack() as stack:
+      for run_id in sorted(run_ids):
+        folder = self.run(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / 'lease')
+        try:
+          lock.acquire(timeout=0)
+        except filelock.Timeout:
+          stack.close()
+          yield False
+          return
+        stack.callback(lock.release)
       yield True
-    finally:
-      lock.release()
 
 
-def write_json(path: Path, content: Any) -> None:
-  """Writes a file that is whole or not there."""
-  write_text(path, json.dumps(content, indent=1))
+def check_layout(root: Path, experiment: str) -> None:
+  """Raises UsageError where results lie as they did in earlier versions."""
+  for old in (root / experiment / 'runs', root / experiment / 'groups',
+              root / 'train'):
+    if old.is_dir():
+      raise UsageError(
+        f'{old} holds results of an earlier layout, which are not read: '
+        'measurements are now kept apart from runs. Remove it, or name another '
+        'folder with --runs')
 
 
-def write_text(path: Path, text: str) -> None:
-  """Writes a file that is whole or not there."""
+def _read(path: Path, run_id: str) -> dict[str, Any] | None:
+  try:
+    text = path.read_text()
+  except FileNotFoundError:
+    return None
+  again = f'restore it, or remove {path} to have it made again'
+  try:
+    content = json.loads(text)
+    checksum = content.pop('checksum', None)
+    schema, held = content.pop('schema', None), content.pop('run', None)
+  except (ValueError, AttributeError, TypeError):
+    raise UsageError(f'{path} is damaged; {again}') from None
+  if schema != SCHEMA:
+    raise UsageError(f'{path} is of another version of Fathom; {again}')
+  if held != run_id:
+    raise UsageError(f'{path} belongs to run {held}; {again}')
+  if checksum != _checksum(run_id, content):
+    raise UsageError(f'{path} is not what was written; {again}')
+  return content
+
+
+def _write(path: Path, run_id: str, content: dict[str, Any]) -> None:
+  content = json.loads(json.dumps(content))  # as it will be read
   path.parent.mkdir(parents=True, exist_ok=True)
-  with durable.written(path) as file:
-    file.write(text.encode())
+  durable.write_json(path, {
+    'schema': SCHEMA, 'run': run_id, **content,
+    'checksum': _checksum(run_id, content)})
+
+
+def _checksum(run_id: str, content: dict[str, Any]) -> str:
+  text = json.dumps([SCHEMA, run_id, content], sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _flat(tree: Params, prefix: str = '') -> Iterator[tuple[str, np.ndarray]]:
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      yield from _flat(value, f'{prefix}{key}/')
+    else:
+      yield prefix + key, np.ascontiguousarray(value)
+
+
+def _nested(flat: dict[str, np.ndarray]) -> Params:
+  tree: Params = {}
+  for path, value in flat.items():
+    *folders, name = path.split('/')
+    node = tree
+    for folder in folders:
+      node = node.setdefault(folder, {})
+    node[name] = value
+  return tree

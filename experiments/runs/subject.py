@@ -1,41 +1,92 @@
-"""What a trained run hands to its measurement, and what comes back."""
+"""What can be measured, and what a measurement gives."""
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-import train
 from data.batch import Batch, Instance, Source
 from experiments.sweeps import overrides
+from experiments.sweeps.task import Task, Train
 from train import program
 from train.config import Config
 
+Params = dict[str, Any]
+
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-  """One run after training.
+class Row:
+  """One measured number, a row of the results table.
 
   Attributes:
-    config: the run's config, complete; its layers looped and never unrolled,
-      since instruments compile for a few passes.
-    source: where its batches came from.
-    instance: the constants of that source (the grammar, the corpus).
-    params: the parameters after the last update.
-    initial: the parameters before the first: the random-init baseline.
-    scores: held-out loss, accuracy (and bits_per_byte), each of shape
-      (groups,); see `train.evaluate`.
+    metric: its name.
+    value: the number.
+    where: at which places in the subject it was taken, by any names: layer,
+      level, hops, step, …
   """
 
-  config: Config
-  source: Source
-  instance: Instance
-  params: Any
-  initial: Any
-  scores: dict[str, np.ndarray]
+  metric: str
+  value: float
+  where: Mapping[str, int | float | str] = dataclasses.field(
+    default_factory=dict)
+
+
+class Subject:
+  """A model, or an exact case, whatever it came from.
+
+  Attributes:
+    id: of the task it came from.
+    task: how it came about.
+    scores: of a trained run: held-out loss, accuracy (and bits_per_byte), each
+      of shape (groups,), by name; see `train.evaluate`.
+  """
+
+  def __init__(self, run_id: str, task: Task, scores: Mapping[str, np.ndarray],
+               params: Callable[[], Params] | None = None,
+               initial: Callable[[], Params] | None = None):
+    """Describes a subject; parameters are fetched when they are asked for."""
+    self.id = run_id
+    self.task = task
+    self.scores = scores
+    self._params, self._initial = params, initial
+
+  @property
+  def case(self) -> Any:
+    """What an exact task is about."""
+    return getattr(self.task, 'case', None)
+
+  @functools.cached_property
+  def config(self) -> Config:
+    """The run's config, complete; its layers looped and never unrolled, since
+    instruments compile for a few passes.
+    """
+    assert isinstance(self.task, Train), f'{self.task} has no config'
+    return overrides.replace(self.task.config, {'model.unroll': 1})
+
+  @functools.cached_property
+  def params(self) -> Params:
+    """The parameters after the last update."""
+    assert self._params, f'{self.task} has no parameters'
+    return self._params()
+
+  @functools.cached_property
+  def initial(self) -> Params:
+    """The parameters before the first update: the random-init baseline."""
+    assert self._initial, f'{self.task} has no parameters before training'
+    return self._initial()
+
+  @property
+  def source(self) -> Source:
+    """Where the run's batches came from."""
+    return program.source_of(program.shape(self.config).data)
+
+  @functools.cached_property
+  def instance(self) -> Instance:
+    """The constants of that source (the grammar, the corpus)."""
+    return self.source.instance(self.config.data.seed)
 
   def held_out(self, examples: int) -> Batch:
     """The first held-out examples, the same for every run."""
@@ -46,32 +97,3 @@ class Trained:
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _held_out(source: Source, instance: Instance, examples: int) -> Batch:
   return source.batch(instance, 0, 'validation', 0, examples)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """One measured number, a row of the results table."""
-
-  metric: str
-  value: float
-  layer: int | None = None
-  level: int | None = None
-  hops: int | None = None
-  step: int | None = None
-
-
-def unstack(configs: Sequence[Config], fitted: train.Fit,
-            scores: dict[str, np.ndarray]) -> list[Trained]:
-  """Splits an ensemble into its runs."""
-  params = jax.tree.map(np.asarray, fitted.params)
-  source = program.source_of(program.shape(configs[0]).data)
-
-  def one(tree: Any, r: int) -> Any:
-    return jax.tree.map(lambda x: x[r], tree)
-
-  return [
-    Trained(overrides.replace(config, {'model.unroll': 1}), source,
-            fitted.instance if fitted.shared else one(fitted.instance, r),
-            one(params, r), one(fitted.initial, r), one(scores, r))
-    for r, config in enumerate(configs)
-  ]

@@ -1,166 +1,186 @@
-"""Takes groups of runs, one after the other: train, measure, publish."""
+"""Does the work of a plan: train what is missing, measure what is missing."""
 
+import contextlib
 import dataclasses
 import json
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from absl import logging
 
-import train
 from data import durable
-from data.config import InputError
-from experiments.machine import survey
-from experiments.runs import manifest, subject
-from experiments.runs.store import Store, write_json
-from experiments.runs.subject import Row
-from experiments.sweeps import identity, plan
-from experiments.sweeps.packing import Group, missing
-from model.config import ConfigError
-from train import loop, metrics, program
-from train.stop import Diverged
+from experiments.machine import usage
+from experiments.runs import failure, instrument
+from experiments.runs.executor import Executor
+from experiments.runs.logs import log
+from experiments.runs.remaining import Work, untrained
+from experiments.runs.subject import Subject
+from experiments.sweeps.identity import run_id
+from experiments.sweeps.packing import Group
+from experiments.sweeps.task import Pretrained, Train
+from train import distributed
+from train.stop import Diverged, Preempted
 
 LEASE_SECONDS = 0.5
 
-OnProgress = Callable[[dict[str, Any]], None]
 
+def work(executor: Executor, items: Sequence[Work]) -> int:
+  """Does what is left of the items that no other worker holds.
 
-def use_compilation_cache() -> None:
-  """Keeps compiled programs on disk, so a second sweep starts at once."""
-  jax.config.update('jax_compilation_cache_dir',
-                    str(survey.compilation_cache()))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
-  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-
-
-def work(experiment: str, groups: Sequence[Group], store: Store,
-         on_progress: OnProgress = lambda _: None) -> int:
-  """Does what is left of the groups that no other worker holds.
+  Several processes of one run call it together; the first decides for all.
 
   Returns:
-    The number of groups that failed; each left a failure.json that says why.
+    The exit code: 0, `PREEMPTED`, or that of the last failure. Each failure
+    left a failure.json that says why.
   """
-  failed: set[str] = set()
+  failed: dict[str, int] = {}
   while True:
-    held_elsewhere = False
-    for group in groups:
-      left = missing(group, store)
-      if left is None or left.id in failed:
+    waits = False
+    for item in items:
+      if item.group.id in failed or _all(_is_done(executor, item)):
         continue
-      with store.lease(left.id) as mine:
+      if executor.preemption.told():
+        return usage.PREEMPTED
+      if not _all(item.ready(executor.store)):
+        waits = True  # for a parent that another worker trains
+        if any(_blocked(item, other, failed) for other in items):
+          failed[item.group.id] = usage.FAILED
+        continue
+      with _lease(executor, item) as mine:
         if not mine:
-          held_elsewhere = True
-        # Another worker may have finished it while this one was looking.
-        elif missing(left, store) and not _try(experiment, left, store,
-                                               on_progress):
-          failed.add(left.id)
-    if not held_elsewhere:
-      return len(failed)
+          waits = True
+          continue
+        try:
+          code = distributed.broadcast(_attempts(executor, item))
+        except Preempted as stopped:
+          executor.telling.say(
+            f'Told to stop: saved step {stopped.step}; the same command goes '
+            'on from there.')
+          return usage.PREEMPTED
+        if code:
+          failed[item.group.id] = code
+    if not waits:
+      return max(failed.values(), default=0)
+    if executor.preemption.told():
+      return usage.PREEMPTED
     # Whoever holds the rest may die; then this worker takes it over.
     time.sleep(LEASE_SECONDS)
 
 
-def _try(experiment: str, group: Group, store: Store,
-         on_progress: OnProgress) -> bool:
-  """Runs a group; one that fails leaves a file that says why."""
+def _is_done(executor: Executor, item: Work) -> bool:
+  return jax.process_index() == 0 and item.done(executor.store)
+
+
+def _all(decision: bool) -> bool:
+  """What process 0 decides, in every process."""
+  return bool(distributed.broadcast(int(decision)))
+
+
+def _blocked(item: Work, other: Work, failed: dict[str, int]) -> bool:
+  """Whether an item waits for a run that has failed."""
+  needed = {run_id(task.start) for task in item.group.tasks
+            if isinstance(task, Train) and task.start}
+  return other.group.id in failed and not needed.isdisjoint(other.group.ids)
+
+
+@contextlib.contextmanager
+def _lease(executor: Executor, item: Work) -> Any:
+  """Whether this run's processes may do an item; process 0 holds the lease."""
+  if jax.process_index() != 0:
+    yield _all(False)
+    return
+  with executor.store.lease(item.group.ids) as mine:
+    # Another worker may have finished it while this one was looking.
+    yield _all(mine and not item.done(executor.store))
+
+
+def _attempts(executor: Executor, item: Work) -> int:
+  """Does an item, again where that can help; the exit code."""
+  attempt = 0
+  while True:
+    attempt += 1
+    try:
+      return _do(executor, item)
+    except (Preempted, KeyboardInterrupt):
+      raise
+    except Diverged as diverged:
+      log.error('%s', diverged)
+      return 0  # an outcome: the runs are published as diverged
+    except Exception as error:  # one bad group must not end a sweep
+      found = failure.kind(error)
+      if found in ('config', 'device') or jax.process_count() > 1:
+        raise  # the same for every group; a peer that is gone stays away
+      _note(executor, item.group, error)
+      if attempt >= failure.ATTEMPTS[found]:
+        executor.telling.say(f'failed: {failure.message(error)}')
+        return usage.FAILED
+      if found == 'infrastructure':
+        time.sleep(failure.BACK_OFF_SECONDS * 2**(attempt - 1))
+
+
+def _do(executor: Executor, item: Work) -> int:
+  """Trains what is missing of an item, then measures what is missing."""
+  store = executor.store
+  subjects: dict[str, Subject] = {}
+  for task in item.group.tasks:
+    if isinstance(task, Pretrained):
+      raise usage.UsageError(
+        f'{task.path}: pretrained models cannot be loaded yet')
+  group = untrained(item.group, store)
+  if group is not None:
+    subjects = {s.id: s for s in executor.train(group)}
+  if jax.process_index() != 0:
+    return 0
+  code = 0
+  for task in item.group.tasks:
+    run = run_id(task)
+    for measure in item.unmeasured(store)[run]:
+      subject = subjects.get(run) or instrument.stored(store, task)
+      code = max(code, _measure(executor, item.group, subject, measure))
+  if not code:
+    (store.group(item.group) / 'failure.json').unlink(missing_ok=True)
+  return code
+
+
+def _measure(executor: Executor, group: Group, subject: Subject,
+             measure: instrument.Measure) -> int:
+  """Measures a subject; an instrument that fails costs no training."""
   try:
-    run(experiment, group, store, on_progress)
-  except (ConfigError, InputError):
-    raise  # the same for every group: nothing to go on with
-  except Exception as error:  # one bad group must not end a sweep
-    logging.exception('Group %s failed', group.id)
-    write_json(store.group(group.id) / 'failure.json', {
-      'stratum': group.stratum, 'runs': group.ids,
-      'error': f'{type(error).__name__}: {error}',
-      'traceback': traceback.format_exc()})
-    return False
-  return True
+    instrument.take(executor.store, subject, measure)
+  except Exception as error:
+    log.exception('measuring %s', subject.id)
+    _note(executor, group, error, f'measuring run {subject.id}')
+    executor.telling.say(f'measuring run {subject.id} failed: '
+                         f'{failure.message(error)}')
+    return usage.FAILED
+  return 0
 
 
-def run(experiment: str, group: Group, store: Store,
-        on_progress: OnProgress = lambda _: None) -> None:
-  """Trains, measures and publishes one group."""
-  folder = store.group(group.id)
-  write_json(folder / 'members.json', {
-    'stratum': group.stratum, 'runs': group.ids,
-    'configs': [identity.as_dict(c) for c in group.configs]})
-  (folder / 'failure.json').unlink(missing_ok=True)
-  started = time.perf_counter()
-
-  shape = group.configs[0]
-  tokens_per_step = len(group.configs) * loop.tokens(program.shape(shape))
-
-  def progress(step: int, tokens_per_second: float) -> None:
-    on_progress({'group': group.id, 'stratum': group.stratum, 'step': step,
-                 'steps': shape.train.steps,
-                 'runs': len(group.configs),
-                 'tokens_per_second': tokens_per_second,
-                 'tokens_per_step': tokens_per_step})
-
-  hooks = train.Hooks(progress=progress)
-  try:
-    fitted = train.fit(group.configs, folder, hooks)
-  except Diverged as none_left:
-    diverged_at: Sequence[int] = none_left.steps
-    rows: list[list[Row]] = [[] for _ in group.ids]
-    survived = np.zeros(len(rows), bool)
-    rate = 0.0
-  else:
-    scores = train.evaluate(group.configs, fitted, 'validation')
-    diverged_at = fitted.diverged.tolist()
-    survived = train.survived(fitted) & np.isfinite(scores['loss']).all(-1)
-    measure = plan.stratum(experiment, group.stratum).measure
-    rows = [measure(trained) if ok else [] for trained, ok in zip(
-      subject.unstack(group.configs, fitted, scores), survived)]
-    rate = fitted.tokens_per_second
-  code = manifest.code()
-  timing = {'total': time.perf_counter() - started, **hooks.goodput.seconds,
-            'tokens_per_second': rate,
-            'runs': len(group.configs),
-            'device': jax.devices()[0].device_kind}
-  history = curves(folder / 'metrics.jsonl', len(group.configs))
-  for r, run_id in enumerate(group.ids):
-    store.publish(run_id, {
-      'run': run_id,
-      'status': 'done' if survived[r] else 'diverged',
-      'code': code,
-      'diverged_at': diverged_at[r],
-      'config': identity.as_dict(group.configs[r]),
-      'rows': [dataclasses.asdict(row) for row in (*history[r], *rows[r])],
-      'timing': timing,
-    })
+def _note(executor: Executor, group: Group, error: Exception,
+          while_: str = 'training') -> None:
+  """Keeps why a group failed, where `fathom status` finds it."""
+  folder = executor.store.group(group)
+  folder.mkdir(parents=True, exist_ok=True)
+  durable.write_json(folder / 'failure.json', {
+    'runs': group.ids, 'while': while_, 'kind': failure.kind(error),
+    'error': failure.message(error),
+    'traceback': ''.join(traceback.format_exception(error))})
 
 
-def curves(path: Path, replicas: int) -> list[list[Row]]:
-  """The held-out learning curves in a metrics file, for each replica.
-
-  The training loss stays in the file: it is averaged over chunks, whose length
-  is no part of a run's identity.
-  """
-  rows: list[list[Row]] = [[] for _ in range(replicas)]
-  for line in metrics.read(path):
-    for r in range(replicas):
-      if line['split'] == 'validation' and None not in line['loss'][r]:
-        loss = float(np.mean(line['loss'][r]))
-        rows[r].append(Row('validation_loss', loss, step=line['step']))
-  return rows
-
-
-def file_progress(path: Path) -> OnProgress:
+@dataclasses.dataclass
+class FileProgress:
   """Progress that another process can read, written at most twice a second."""
-  last = 0.0
 
-  def write(state: dict[str, Any]) -> None:
-    nonlocal last
+  path: Path
+  last: float = 0.0
+
+  def __call__(self, state: dict[str, Any]) -> None:
+    """Writes how far a group is."""
     now = time.monotonic()
-    if now - last < 0.5 and state['step'] < state['steps']:
+    if now - self.last < 0.5 and state['step'] < state['steps']:
       return
-    last = now
-    durable.replace(path, json.dumps(state))
-
-  return write
+    self.last = now
+    durable.replace(self.path, json.dumps(state))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from experiments.sweeps import overrides
+from experiments.sweeps.task import Task, Train
 from model import matching
 from model.matching import Match
 from train import program
@@ -23,17 +24,23 @@ Pins = Mapping[str, Any]  # dotted path → its value, from the command line
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-  """One planned run, and what it is for.
+  """One planned subject of measurement, and what it is for.
 
   Attributes:
-    stratum: the part of the claim that it bears on.
+    stratum: the part of the experiment that it bears on.
     arm: the condition it stands for in that stratum (plain, looped, …).
-    config: the run itself.
+    task: how it comes about.
   """
 
   stratum: str
   arm: str
-  config: Config
+  task: Task
+
+  @property
+  def config(self) -> Config:
+    """That of the run, where it is trained."""
+    assert isinstance(self.task, Train), f'{self.task} has no config'
+    return self.task.config
 
 
 def product(base: Config, axes: Axes, pins: Pins | None = None) -> Sweep:
@@ -86,5 +93,5 @@ def matched(sweep: Sweep, n_layers: int) -> Sweep:
 
 
 def cells(stratum: str, arm: str, sweep: Sweep) -> tuple[Cell, ...]:
-  """Labels every config of a sweep."""
-  return tuple(Cell(stratum, arm, config) for config in sweep)
+  """Labels every config of a sweep, each trained from random parameters."""
+  return tuple(Cell(stratum, arm, Train(config)) for config in sweep)

@@ -2,6 +2,7 @@
 
 import functools
 
+from experiments.sweeps.task import Task, Train
 from model import count
 from train import program
 from train.config import Config
@@ -18,8 +19,12 @@ def parameters(config: Config) -> int:
 
 @functools.cache
 def train_flops(config: Config) -> float:
-  """FLOPs of the whole training run: forward and backward, 3 x forward."""
+  """FLOPs of the whole training run: forward and backward."""
   length = program.source_of(program.shape(config).data).length
-  forward = count.flops(config.model, length).total
   examples = config.train.steps * config.data.batch_size
-  return 3.0 * forward * examples
+  return float(count.train_flops(config.model, length) * examples)
+
+
+def flops(task: Task) -> float:
+  """FLOPs of a task; 0 where nothing is trained."""
+  return train_flops(task.config) if isinstance(task, Train) else 0.0

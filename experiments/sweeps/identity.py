@@ -4,35 +4,68 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from data.sources.text import TextSource
+from data.config import InputError
+from experiments.sweeps import overrides
+from experiments.sweeps.task import Exact, Pretrained, Task, Train
 from train import program
 from train.config import Config
 
-
-def as_dict(config: Config) -> dict[str, Any]:
-  """The config as nested plain values."""
-  return dataclasses.asdict(config)
+# A run is known by the fields that differ from their defaults, so a new field
+# makes no old run another one. A default that changes does, and must raise
+# this: `tests/experiments/sweeps/test_identity.py` holds the defaults.
+VERSION = 1
 
 
 @functools.cache
-def run_id(config: Config) -> str:
-  """Twelve hex digits that name a run.
+def run_id(task: Task) -> str:
+  """Twelve hex digits that name a task.
 
-  Fields that only change how fast the result comes are left out, and so are
-  those that the data source does not read; a text is known by its content, not
-  by its path.
+  Fields that only change how fast the result comes are left out. A text is
+  known by its content, not by its path; so is a pretrained model. What starts
+  from another run is another run for another parent.
   """
-  whole = dataclasses.replace(config, data=config.data.normalised())
-  semantic = {
-    part.name: _semantic(getattr(whole, part.name))
-    for part in dataclasses.fields(whole)
-  }
+  return digest(content(task))
+
+
+def content(task: Task) -> dict[str, Any]:
+  """What identifies a task, as plain values."""
+  match task:
+    case Train():
+      start = {'start': content(task.start)} if task.start else {}
+      return {'version': VERSION, **fields(task.config), **start}
+    case Pretrained():
+      return {'version': VERSION, 'pretrained': _files(Path(task.path))}
+    case Exact():
+      return {'version': VERSION, 'exact': plain(task.case)}
+
+
+def fields(config: Config) -> dict[str, Any]:
+  """The semantic fields that differ from their defaults, by dotted path.
+
+  What a data source reads from files is there as the source's fingerprint.
+  """
+  found = _differing(config, '')
   source = program.source_of(program.shape(config).data)
-  if isinstance(source, TextSource):
-    semantic['data']['text_path'] = source.fingerprint
-  return digest(semantic)
+  fingerprint = getattr(source, 'fingerprint', None)
+  return {**found, 'fingerprint': fingerprint} if fingerprint else found
+
+
+def as_dict(config: Any) -> Any:
+  """The config as nested plain values, whole; kinds have their name as `kind`.
+  """
+  if not dataclasses.is_dataclass(config):
+    return [as_dict(v) for v in config] if isinstance(config, tuple) else config
+  values = {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    kind = ({'kind': overrides.kind_name(field, value)}
+            if overrides.kinds(field) else {})
+    values[field.name] = {**kind, **as_dict(value)} if kind else as_dict(value)
+  return values
 
 
 def digest(value: Any) -> str:
@@ -41,6 +74,59 @@ def digest(value: Any) -> str:
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _semantic(part: Any) -> dict[str, Any]:
-  return {f.name: getattr(part, f.name) for f in dataclasses.fields(part)
-          if f.metadata.get('role') != 'execution'}
+def plain(value: Any) -> Any:
+  """A case as JSON, different for different cases.
+
+  Raises:
+    TypeError: it holds something else than numbers, text, tuples, mappings and
+      frozen dataclasses.
+  """
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    return {type(value).__name__: {f.name: plain(getattr(value, f.name))
+                                   for f in dataclasses.fields(value)}}
+  if isinstance(value, Mapping):
+    return {str(key): plain(item) for key, item in value.items()}
+  if isinstance(value, tuple | list):
+    return [plain(item) for item in value]
+  if value is None or isinstance(value, str | int | float):
+    return value
+  raise TypeError(f'{value!r} cannot be a case: use numbers, text, tuples, '
+                  'dicts and frozen dataclasses')
+
+
+def _differing(config: Any, prefix: str) -> dict[str, Any]:
+  """Fields that are not what a new config of this class has."""
+  found: dict[str, Any] = {}
+  for field in dataclasses.fields(config):
+    role = field.metadata.get('role')
+    if role in ('execution', 'content'):  # content: in the fingerprint
+      continue
+    value, path = getattr(config, field.name), prefix + field.name
+    default = (field.default_factory() if callable(field.default_factory)
+               else field.default)
+    if overrides.kinds(field):
+      name = overrides.kind_name(field, value)
+      if name != overrides.kind_name(field, default):
+        found[path] = name
+      found |= _differing(value, path + '.')
+    elif dataclasses.is_dataclass(value):
+      found |= _differing(value, path + '.')
+    elif value != default:
+      found[path] = as_dict(value)
+  return found
+
+
+def _files(path: Path) -> dict[str, str]:
+  """The sha256 of a file, or of every file in a folder, by relative path."""
+  files = sorted(p for p in path.rglob('*') if p.is_file()) or [path]
+  try:
+    return {'.' if file == path else file.relative_to(path).as_posix():
+            _hash(file) for file in files}
+  except OSError as error:
+    raise InputError(f'{path}: cannot be read ({error.strerror}); name the '
+                     'file or folder of a model') from None
+
+
+def _hash(path: Path) -> str:
+  with path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()

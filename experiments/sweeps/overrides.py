@@ -17,11 +17,13 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+from experiments.machine.usage import UsageError
+
 PREFIX = '--config.'
 
 
-class UsageError(Exception):
-  """The command line or a config value is wrong; the message says the fix."""
+class UnknownField(UsageError):
+  """The config has no field of that name."""
 
 
 def split(args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
@@ -94,7 +96,7 @@ def parse(config: Any, overrides: Mapping[str, str]) -> dict[str, Any]:
   pending = dict(overrides)
   # A kind brings its own fields, so it is chosen before they are looked up.
   for path, text in overrides.items():
-    if path in _kind_paths(config):
+    if path in kind_paths(config):
       types = {p: kind for p, kind, _ in leaves(config)}
       values[path] = _value(path, types[path], text)
       config = replace(config, {path: values[path]})
@@ -103,7 +105,7 @@ def parse(config: Any, overrides: Mapping[str, str]) -> dict[str, Any]:
   for path, text in pending.items():
     full = path if path in types else _completed(path, config)
     if full not in types:
-      raise UsageError(_unknown(path, types))
+      raise UnknownField(_unknown(path, types))
     values[full] = _value(full, types[full], text)
   return values
 
@@ -135,7 +137,7 @@ def _chosen(config: Any, field: dataclasses.Field[Any], value: Any) -> Any:
   return held if kind_name(field, held) == value else choices[value]()
 
 
-def _kind_paths(config: Any, prefix: str = '') -> list[str]:
+def kind_paths(config: Any, prefix: str = '') -> list[str]:
   """The paths of the fields that hold a kind."""
   paths = []
   for field in dataclasses.fields(config):
@@ -143,7 +145,7 @@ def _kind_paths(config: Any, prefix: str = '') -> list[str]:
     if kinds(field):
       paths.append(prefix + field.name)
     if dataclasses.is_dataclass(value):
-      paths += _kind_paths(value, f'{prefix}{field.name}.')
+      paths += kind_paths(value, f'{prefix}{field.name}.')
   return paths
 
 
@@ -151,7 +153,7 @@ def _completed(path: str, config: Any) -> str:
   """The full path of a field whose kind was left out; '' where none is."""
   head, _, tail = path.rpartition('.')
   types = {p for p, _, _ in leaves(config)}
-  full = [f'{kind}.{tail}' for kind in _kind_paths(config)
+  full = [f'{kind}.{tail}' for kind in kind_paths(config)
           if kind.rpartition('.')[0] == head and f'{kind}.{tail}' in types]
   return full[0] if len(full) == 1 else ''
 

@@ -1,76 +1,79 @@
 """Which runs train together, and in which order."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from experiments.runs.store import Store
 from experiments.sweeps import cost
-from experiments.sweeps.algebra import Cell
 from experiments.sweeps.identity import digest, run_id
+from experiments.sweeps.task import Task, Train, parents
 from train import program
 from train.config import Config
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """Runs of one shape that train in one program.
+  """Tasks that are done together: runs of one shape, in one program.
 
   Attributes:
-    stratum: the stratum whose measurement they get.
-    configs: the runs, in the order of the replica axis.
+    tasks: in the order of the replica axis.
   """
 
-  stratum: str
-  configs: tuple[Config, ...]
+  tasks: tuple[Task, ...]
 
   @property
   def ids(self) -> tuple[str, ...]:
     """The run ids, in order."""
-    return tuple(run_id(c) for c in self.configs)
+    return tuple(map(run_id, self.tasks))
 
   @property
   def id(self) -> str:
     """What the group is called: a hash of its members, in order."""
-    return digest([self.stratum, *self.ids])
+    return digest(self.ids)
+
+  @property
+  def configs(self) -> tuple[Config, ...]:
+    """Those of the runs."""
+    return tuple(t.config for t in self.tasks if isinstance(t, Train))
+
+  @property
+  def flops(self) -> float:
+    """What training it costs."""
+    return sum(map(cost.flops, self.tasks))
 
 
-def groups(cells: Sequence[Cell]) -> list[Group]:
-  """Packs planned runs of equal shape together, dearest group first.
+def distinct(tasks: Iterable[Task]) -> list[Task]:
+  """Each task once, with what it starts from before it."""
+  first: dict[str, Task] = {}
+  for task in tasks:
+    for each in (*parents(task), task):
+      first.setdefault(run_id(each), each)
+  return list(first.values())
+
+
+def groups(tasks: Iterable[Task]) -> list[Group]:
+  """Packs runs of equal shape together, parents and then the dearest first.
 
   The packing depends on the plan alone, never on what is finished, so a sweep
   that was interrupted trains the same replicas side by side again.
 
   At most `mesh.pack` runs make a group, or all of one shape where it is 0.
   """
-  shapes: dict[tuple[str, Config], list[Config]] = {}
-  for cell in cells:
-    key = (cell.stratum, program.shape(cell.config))
-    members = shapes.setdefault(key, [])
-    if cell.config not in members:
-      members.append(cell.config)
+  shapes: dict[object, list[Task]] = {}
+  for task in distinct(tasks):
+    shapes.setdefault(_shape(task), []).append(task)
   packed = []
-  for (stratum, _), members in shapes.items():
-    size = members[0].mesh.pack or len(members)
-    packed += [Group(stratum, tuple(members[i:i + size]))
+  for members in shapes.values():
+    first = members[0]
+    size = (isinstance(first, Train) and first.config.mesh.pack) or len(members)
+    packed += [Group(tuple(members[i:i + size]))
                for i in range(0, len(members), size)]
   # The longest first keeps the last worker from starting one at the end.
-  return sorted(packed, key=lambda g: -sum(map(cost.train_flops, g.configs)))
+  return sorted(packed, key=lambda g: (len(parents(g.tasks[0])), -g.flops))
 
 
-def missing(group: Group, store: Store) -> Group | None:
-  """What of a group is still to be done; None when nothing is.
-
-  A group that was begun is finished as it was begun. One that was never begun
-  but has finished members belongs to a sweep that was extended: only the new
-  runs are trained.
-  """
-  left = [i for i in group.ids if not store.done(i)]
-  if not left:
-    return None
-  if len(left) == len(group.ids) or store.group(group.id).exists():
-    return group
-  configs = dict(zip(group.ids, group.configs))
-  for begun in store.begun():
-    if set(begun) <= set(configs) and not set(begun).isdisjoint(left):
-      return Group(group.stratum, tuple(configs[i] for i in begun))
-  return Group(group.stratum, tuple(configs[i] for i in left))
+def _shape(task: Task) -> object:
+  """What tasks that are done together have in common."""
+  if not isinstance(task, Train):
+    return run_id(task)
+  return (program.shape(task.config),
+          _shape(task.start) if task.start else None)

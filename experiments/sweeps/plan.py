@@ -1,19 +1,15 @@
-"""Turns a command line into the list of runs it stands for."""
+"""Turns an experiment and what was typed into the list of its runs."""
 
 import dataclasses
-import difflib
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from experiments import claims
-from experiments.runs.store import Store
+from experiments.machine.usage import UsageError, choose
 from experiments.sweeps import identity, overrides, packing
-from experiments.sweeps.algebra import Cell
-from experiments.sweeps.overrides import UsageError
+from experiments.sweeps.algebra import Cell, Pins
+from experiments.sweeps.experiment import Experiment, Part
+from experiments.sweeps.task import Task, Train
 from train import program
 from train.config import Config
 
@@ -23,137 +19,170 @@ class Plan:
   """Everything that a sweep will run, known before it does.
 
   Attributes:
-    experiment: the claim's name, a folder of experiments/claims/.
-    preset: smoke, cpu or accelerator.
-    strata: the strata that are run and judged.
-    overrides: {dotted path: value} pinned in every cell.
-    cells: the runs.
-    store: where their results are.
-    folder: where the sweep's table and report go.
+    experiment: what it is of.
+    preset: one of the experiment's.
+    parts: the strata that are run and judged.
+    pins: {stratum: {dotted path: value}} that were typed.
+    cells: what is measured, each trained run complete.
+    runs: the folder of all results.
+    folder: where the seal lies, and the table and report of all parts.
   """
 
-  experiment: str
+  experiment: Experiment
   preset: str
-  strata: tuple[str, ...]
-  overrides: Mapping[str, Any]
+  parts: tuple[Part, ...]
+  pins: Mapping[str, Pins]
   cells: tuple[Cell, ...]
-  store: Store
+  runs: Path
   folder: Path
 
-  def groups(self) -> list[packing.Group]:
-    """The runs as they are trained together."""
-    return packing.groups(self.cells)
+  @property
+  def partial(self) -> bool:
+    """Whether parts are left out without which there is no whole verdict."""
+    return not set(self.experiment.required()) <= {p.name for p in self.parts}
+
+  @property
+  def output(self) -> Path:
+    """Where the table and the report go."""
+    if not self.partial:
+      return self.folder
+    return self.folder / f'only-{"-".join(p.name for p in self.parts)}'
+
+  def tasks(self) -> list[Task]:
+    """The distinct tasks, and what they start from."""
+    return packing.distinct(c.task for c in self.cells)
 
   def run_ids(self) -> list[str]:
     """The distinct runs."""
-    return [identity.run_id(c.config) for c in self.distinct()]
+    return [identity.run_id(task) for task in self.tasks()]
 
-  def distinct(self) -> list[Cell]:
-    """The first cell of each run; arms can share runs."""
-    first: dict[str, Cell] = {}
-    for cell in self.cells:
-      first.setdefault(identity.run_id(cell.config), cell)
-    return list(first.values())
-
-  def done(self) -> int:
-    """How many distinct runs are finished."""
-    return sum(map(self.store.done, self.run_ids()))
+  def groups(self) -> list[packing.Group]:
+    """The runs as they are trained together."""
+    return packing.groups(c.task for c in self.cells)
 
 
-def experiments() -> list[str]:
-  """The names of all experiments."""
-  return sorted(m.name for m in pkgutil.iter_modules(claims.__path__))
-
-
-def load(name: str) -> ModuleType:
-  """The module of an experiment.
-
-  Raises:
-    UsageError: there is none of that name.
-  """
-  choose('experiment', name, experiments())
-  return importlib.import_module(f'experiments.claims.{name}')
-
-
-def stratum(experiment: str, name: str) -> ModuleType:
-  """The module of one stratum: sweep, declare, measure, notes."""
-  return importlib.import_module(f'experiments.claims.{experiment}.{name}')
-
-
-def make(experiment: str, preset: str, strata: Sequence[str],
+def make(experiment: Experiment, preset: str, strata: Sequence[str],
          texts: Mapping[str, str], runs: Path) -> Plan:
   """Resolves names, overrides and sizes into a plan.
 
   Args:
-    experiment: its name.
+    experiment: what is to be run.
     preset: the preset's name.
-    strata: the strata wanted; all when empty.
+    strata: the parts to run; all that are not optional when empty.
     texts: overrides as typed, {dotted path: text}.
     runs: the folder of all results.
 
   Raises:
     UsageError, ConfigError, InputError: naming the field and the fix.
   """
-  module = load(experiment)
-  choose('preset', preset, module.PRESETS)
-  names = module.STRATA
+  choose('preset', preset, experiment.presets)
+  names = [part.name for part in experiment.parts]
   for name in strata:
     choose('stratum', name, names)
-  chosen = tuple(n for n in names if not strata or n in strata)
-  values = overrides.parse(Config(), texts)
-  if 'data.source' in values:
+  parts = tuple(part for part in experiment.parts if (
+    part.name in strata if strata else not part.optional))
+  if 'data.source' in texts:
     raise UsageError('--config.data.source: each stratum has a source of its '
                      f'own; choose with --strata={",".join(names)}')
-  cells = tuple(dict.fromkeys(_cells(experiment, preset, chosen, values)))
-  root = runs / experiment
-  return Plan(experiment, preset, chosen, values, cells, Store(root),
-              root / _folder(preset, chosen if strata else (), values))
+  pins = _pins(parts, preset, texts)
+  cells = tuple(dict.fromkeys(
+    _complete(cell) for part in parts
+    for cell in _cells(experiment, part, preset, pins[part.name])))
+  root = runs / experiment.name
+  changed = {name: dict(values) for name, values in pins.items() if values}
+  mark = f'-{identity.digest(sorted(texts.items()))[:6]}' if changed else ''
+  return Plan(experiment, preset, parts, pins, cells, runs,
+              root / f'{preset}{mark}')
 
 
-def _cells(experiment: str, preset: str, strata: Sequence[str],
-           values: Mapping[str, Any]) -> Iterator[Cell]:
-  for name in strata:
-    for cell in stratum(experiment, name).sweep(preset, values):
-      cell.config.validate()
-      yield dataclasses.replace(cell, config=program.complete(cell.config))
+def _pins(parts: Sequence[Part], preset: str,
+          texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+  """What was typed, as values, for each part that has such fields.
+
+  Raises:
+    UsageError: no part has a field of that name, or the value is none.
+  """
+  pins: dict[str, dict[str, Any]] = {part.name: {} for part in parts}
+  for path, text in texts.items():
+    unknown: UsageError | None = UsageError(
+      f'{overrides.PREFIX}{path}: nothing is trained here')
+    for part in parts:
+      for config in _configs(part.sweep(preset, {})):
+        try:
+          pins[part.name] |= overrides.parse(config, {path: text})
+        except overrides.UnknownField as error:
+          unknown = unknown and error
+        else:
+          unknown = None
+          break
+    if unknown:
+      raise unknown
+  return pins
 
 
-def _folder(preset: str, strata: Sequence[str],
-            values: Mapping[str, Any]) -> str:
-  """The sweep's folder: the preset, and a mark when anything was changed."""
-  if not strata and not values:
-    return preset
-  return f'{preset}-{identity.digest([list(strata), dict(values)])[:6]}'
+def _configs(cells: Sequence[Cell]) -> list[Config]:
+  """The distinct configs of the runs among some cells."""
+  return list(dict.fromkeys(
+    cell.config for cell in cells if isinstance(cell.task, Train)))
 
 
-def choose(kind: str, name: str, choices: Sequence[str]) -> None:
-  """Raises UsageError, with the nearest match, for a name that is not one."""
-  if name in choices:
-    return
-  near = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
-  hint = f' (did you mean {near[0]}?)' if near else ''
-  raise UsageError(f'{kind} {name!r}: use one of {", ".join(choices)}{hint}')
+def _cells(experiment: Experiment, part: Part, preset: str,
+           pins: Pins) -> Sequence[Cell]:
+  """The cells of a part; refuses to pin what the part compares."""
+  cells = part.sweep(preset, pins)
+  if pins:
+    swept = part.sweep(preset, {})
+    for path, value in pins.items():
+      values = list(dict.fromkeys(
+        {p: v for p, _, v in overrides.leaves(config)}.get(path)
+        for config in _configs(swept)))
+      fewer = len(set(part.sweep(preset, {path: value}))) < len(set(swept))
+      if len(values) > 1 and fewer:
+        raise UsageError(
+          f'{overrides.PREFIX}{path}: {experiment.name} sweeps it, '
+          f'{", ".join(map(str, values))} in {part.name}, and compares what '
+          'comes out; for a sweep of your own use fathom sweep CONFIG '
+          f'{overrides.PREFIX}{path}={value}')
+  return cells
+
+
+def _complete(cell: Cell) -> Cell:
+  return dataclasses.replace(cell, task=complete(cell.task))
+
+
+def complete(task: Task) -> Task:
+  """The task with the sizes that its data decide, and valid."""
+  if not isinstance(task, Train):
+    return task
+  task.config.validate()
+  return Train(program.complete(task.config),
+               complete(task.start) if task.start else None)  # type: ignore
 
 
 def explain(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
   """Where each value came from: (stratum, path, value or values, origin)."""
-  defaults = {path: value for path, _, value in overrides.leaves(Config())}
-  for stratum in plan.strata:
-    configs = [c.config for c in plan.cells if c.stratum == stratum]
-    seen: dict[str, dict[Any, None]] = {path: {} for path in defaults}
+  for part in plan.parts:
+    configs = _configs([c for c in plan.cells if c.stratum == part.name])
+    if not configs:
+      continue
+    seen: dict[str, dict[Any, None]] = {}
     for config in configs:
       for path, _, value in overrides.leaves(config):
-        seen[path][value] = None
+        seen.setdefault(path, {})[value] = None
+    plain = overrides.replace(Config(), {
+      path: value for path, _, value in overrides.leaves(configs[0])
+      if path in overrides.kind_paths(Config())})
+    defaults = {path: value for path, _, value in overrides.leaves(plain)}
     for path, found in seen.items():
       values = list(found)
-      if path in plan.overrides:
+      if path in plan.pins[part.name]:
         origin = 'command line'
       elif len(values) > 1:
         origin = 'swept'
-      elif values[0] == defaults[path]:
+      elif values[0] == defaults.get(path):
         origin = 'default'
       elif path in ('model.vocab_size', 'model.max_length'):
         origin = 'data source'
       else:
         origin = f'preset {plan.preset}'
-      yield stratum, path, ', '.join(map(str, values)), origin
+      yield part.name, path, ', '.join(map(str, values)), origin

@@ -22,26 +22,15 @@ published settings; see `fathom plan`.
 Command. fathom run depth [--preset=cpu] [--strata=composition,hierarchy,text]
 """
 
-import importlib
+from experiments.claims.depth import composition, hierarchy, text
+from experiments.sweeps.experiment import Experiment
 
-from experiments.judge.declaration import Claim
-
-PRESETS = ('smoke', 'cpu', 'accelerator')
-STRATA = ('composition', 'hierarchy', 'text')
-
-TITLE = 'Layering n times gives depth of abstraction'
-
-
-def claim(preset: str, strata: tuple[str, ...] = STRATA) -> Claim:
-  """The claim as declared for a preset, on the strata that are judged."""
-  modules = [importlib.import_module(f'{__name__}.{name}') for name in strata]
-  return Claim(
-    id='depth',
-    title=TITLE,
-    claim=('Repeating the attention and feed-forward layers n times gives a '
-           'language model better depth of abstraction.'),
-    reading=('Adding layers, and not merely the parameters that come with '
-             'them, lets a model compute what a shallower one cannot: more '
-             'links, higher levels of a hierarchy, better predicted text.'),
-    strata=tuple(module.declare(preset) for module in modules),
-  )
+EXPERIMENT = Experiment(
+  name='depth',
+  title='Layering n times gives depth of abstraction',
+  claim=('Repeating the attention and feed-forward layers n times gives a '
+         'language model better depth of abstraction.'),
+  reading=('Adding layers, and not merely the parameters that come with '
+           'them, lets a model compute what a shallower one cannot: more '
+           'links, higher levels of a hierarchy, better predicted text.'),
+  parts=(composition.PART, hierarchy.PART, text.PART))

@@ -28,7 +28,7 @@ from data.config import DataConfig
 from data.sources.pointer_chasing import PointerChasing
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
-from experiments.runs.subject import Row, Trained
+from experiments.runs.subject import Row, Subject
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import (
   Cell,
@@ -39,6 +39,7 @@ from experiments.sweeps.algebra import (
   matched,
   product,
 )
+from experiments.sweeps.experiment import Part
 from model import ModelConfig
 from train.config import Config, TrainConfig
 
@@ -189,24 +190,25 @@ def _declare_published() -> Stratum:
     tier='E2')
 
 
-def measure(run: Trained) -> list[Row]:
+def measure(run: Subject) -> list[Row]:
   """Held-out accuracy by link count, and what it has to be held against."""
   hops = run.config.data.hops
   accuracy = run.scores['accuracy']
   if run.config.data.reasoning == 'chain_of_thought':
     accuracy = generated_accuracy(run)
-  rows = [Row('accuracy', float(a), hops=k) for k, a in zip(hops, accuracy)]
-  rows += [Row('loss', float(v), hops=k)
+  rows = [Row('accuracy', float(a), {'hops': k})
+          for k, a in zip(hops, accuracy)]
+  rows += [Row('loss', float(v), {'hops': k})
            for k, v in zip(hops, run.scores['loss'])]
   if isinstance(run.source, PointerChasing):
-    rows += [Row('shortcut_accuracy', s, hops=k)
+    rows += [Row('shortcut_accuracy', s, {'hops': k})
              for k, s in zip(hops, shortcut_accuracy(run))]
     rows += [Row('chance_accuracy', run.source.chance),
              Row('initial_accuracy', initial_accuracy(run))]
   return rows
 
 
-def generated_accuracy(run: Trained) -> np.ndarray:
+def generated_accuracy(run: Subject) -> np.ndarray:
   """Accuracy of the last hop when the model reads only what it wrote, (k,)."""
   assert isinstance(run.source, PointerChasing)
   return np.asarray(_generated_accuracy(
@@ -234,7 +236,7 @@ def _generated_accuracy(config: ModelConfig, source: PointerChasing,
                    len(source.hops))
 
 
-def initial_accuracy(run: Trained) -> float:
+def initial_accuracy(run: Subject) -> float:
   """Accuracy of the untrained network: what the architecture gives away."""
   return float(_accuracy(run.config.model, run.source, run.initial,
                          run.instance))
@@ -249,7 +251,7 @@ def _accuracy(config: ModelConfig, source: Source, params: dict,
   return hits_BT.sum() / batch.weights_BT.sum()
 
 
-def shortcut_accuracy(run: Trained) -> list[float]:
+def shortcut_accuracy(run: Subject) -> list[float]:
   """The better of "one link on" and "one link back", for each k."""
   source = run.source
   assert isinstance(source, PointerChasing)
@@ -270,3 +272,6 @@ def _by_group(hits_B: jax.Array, group_B: jax.Array, groups: int) -> jax.Array:
   total = jax.ops.segment_sum(hits_B.astype(jnp.float32), group_B, groups)
   return total / jax.ops.segment_sum(jnp.ones_like(total[group_B]), group_B,
                                      groups)
+
+
+PART = Part('composition', sweep, measure, declare, notes=notes)

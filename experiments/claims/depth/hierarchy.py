@@ -30,9 +30,10 @@ from data.sources.tree import Tree
 from experiments.instruments.tree import decodability, interchange
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
-from experiments.runs.subject import Row, Trained
+from experiments.runs.subject import Row, Subject
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, zipped
+from experiments.sweeps.experiment import Part
 from model import ModelConfig
 from train.config import Config, TrainConfig
 
@@ -73,11 +74,6 @@ def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
     found += cells('hierarchy', f'l = {height}', zipped(shaped, {
       'data.seed': grammars, 'train.seed': grammars}, pins))
   return tuple(found)
-
-
-def notes(preset: str, pins: Pins) -> list[str]:
-  """Nothing is matched here: every depth has the same width."""
-  return []
 
 
 def declare(preset: str) -> Stratum:
@@ -144,21 +140,21 @@ def declare(preset: str) -> Stratum:
     tier='E2' if preset == 'accelerator' else 'E1')
 
 
-def measure(run: Trained) -> list[Row]:
+def measure(run: Subject) -> list[Row]:
   """Excess over Bayes, and what each layer knows and uses of each level."""
   height = run.config.data.levels
   excess = excess_bits(run)
   rows = [Row('loss', float(run.scores['loss'][0])),
           Row('excess_bits', float(excess[:2].mean())),
-          Row('excess_bits', float(excess[0]), level=height),
-          Row('excess_bits', float(excess[1]), level=0),
+          Row('excess_bits', float(excess[0]), {'level': height}),
+          Row('excess_bits', float(excess[1]), {'level': 0}),
           Row('sampled_excess_bits', float(excess[2]))]
   if run.config.model.n_layers <= height:
     return rows  # the instruments want a layer to spare
   return rows + level_rows(run)
 
 
-def excess_bits(run: Trained) -> np.ndarray:
+def excess_bits(run: Subject) -> np.ndarray:
   """How far the model is from exact inference, in bits.
 
   Returns:
@@ -191,7 +187,7 @@ def _excess_bits(config: ModelConfig, source: Tree, params: dict,
                     sampled / jnp.log(2)])
 
 
-def level_rows(run: Trained) -> list[Row]:
+def level_rows(run: Subject) -> list[Row]:
   """The instruments: decodability and interchange, by layer and level."""
   assert isinstance(run.source, Tree)
   seed = run.config.train.seed
@@ -210,17 +206,17 @@ def level_rows(run: Trained) -> list[Row]:
     'interchange_accuracy_random': used.accuracy_random,
     'interchange_accuracy_init': used.accuracy_init,
   }
-  rows = [Row(metric, float(value), layer=layer, level=level)
+  rows = [Row(metric, float(value), {'layer': layer, 'level': level})
           for metric, grid in grids.items()
           for layer, values in enumerate(grid)
           for level, value in zip(known.levels, values) if np.isfinite(value)]
-  rows += [Row('probe_accuracy_bayes', float(v), level=level)
+  rows += [Row('probe_accuracy_bayes', float(v), {'level': level})
            for level, v in zip(known.levels, known.accuracy_bayes)]
-  rows += [Row('interchange_ceiling', float(v), level=level)
+  rows += [Row('interchange_ceiling', float(v), {'level': level})
            for level, v in zip(used.levels, used.ceiling) if np.isfinite(v)]
 
   emerged = decodability.emergence(known.score)
-  rows += [Row('emergence_layer', float(layer), level=level)
+  rows += [Row('emergence_layer', float(layer), {'level': level})
            for level, layer in zip(known.levels, emerged) if layer == layer]
   at = [(int(layer), i) for i, layer in enumerate(emerged) if layer == layer]
   # Where no two levels emerge there is no order, and nothing that is used.
@@ -242,3 +238,6 @@ def _mean(grid: np.ndarray, at: list[tuple[int, int]]) -> float:
   """The mean of a grid over (layer, level) places; 0 when there is none."""
   values = [grid[place] for place in at if np.isfinite(grid[place])]
   return float(np.mean(values)) if values else 0.0
+
+
+PART = Part('hierarchy', sweep, measure, declare)

@@ -21,7 +21,7 @@ from data.config import DataConfig
 from experiments.instruments import lens
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
-from experiments.runs.subject import Row, Trained
+from experiments.runs.subject import Row, Subject
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import (
   Cell,
@@ -31,6 +31,7 @@ from experiments.sweeps.algebra import (
   matched,
   product,
 )
+from experiments.sweeps.experiment import Part
 from model import ModelConfig, count
 from train.config import Config, MeshConfig, TrainConfig
 
@@ -143,7 +144,7 @@ def parameter_mismatch(table: Any, depths: tuple[int, ...],
   return max(abs(size / sizes[base] - 1) for size in sizes.values())
 
 
-def measure(run: Trained) -> list[Row]:
+def measure(run: Subject) -> list[Row]:
   """Bits per byte of the whole model, of each layer's lens, of frequencies."""
   rows = [Row('bits_per_byte', float(run.scores['bits_per_byte'][0])),
           Row('loss', float(run.scores['loss'][0])),
@@ -152,7 +153,7 @@ def measure(run: Trained) -> list[Row]:
   return rows + lens_rows(run)
 
 
-def lens_rows(run: Trained) -> list[Row]:
+def lens_rows(run: Subject) -> list[Row]:
   """The logit lens after each layer, over held-out windows."""
   config, source = run.config, run.source
   batch = run.held_out(LENS_WINDOWS)
@@ -162,11 +163,12 @@ def lens_rows(run: Trained) -> list[Row]:
   per_byte = seen.positions / scored.sum()
   return [row for layer in range(config.model.n_layers + 1) for row in (
     Row('lens_bits_per_byte', float(seen.bits_N[layer] * per_byte),
-        layer=layer),
-    Row('lens_kl', float(seen.divergence_N[layer]), layer=layer))]
+        {'layer': layer}),
+    Row('lens_kl', float(seen.divergence_N[layer]),
+        {'layer': layer}))]
 
 
-def unigram_bits_per_byte(run: Trained) -> float:
+def unigram_bits_per_byte(run: Subject) -> float:
   """Held-out bits per byte of the token frequencies of the training split."""
   source = run.source
   assert source.bytes_V is not None
@@ -175,3 +177,6 @@ def unigram_bits_per_byte(run: Trained) -> float:
   held_out = run.instance['validation'][1:]
   bits = -np.log2(share_V[held_out]).sum()
   return float(bits / source.bytes_V[held_out].sum())
+
+
+PART = Part('text', sweep, measure, declare, notes=notes)

@@ -2,7 +2,7 @@ import pytest
 
 from experiments.foresight import topology
 from experiments.machine import accelerators
-from experiments.sweeps.overrides import UsageError
+from experiments.machine.usage import UsageError
 
 
 @pytest.mark.parametrize(('name', 'shape', 'count'), [

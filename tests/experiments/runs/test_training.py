@@ -10,11 +10,11 @@ import pytest
 from training_process import ROOT, Train, goodput, lines
 
 from experiments.commands import main, train_options
-from experiments.launch import workers
+from experiments.machine import process
+from experiments.machine.usage import UsageError
 from experiments.runs import store
 from experiments.sweeps import identity
 from experiments.sweeps.configs import CONFIGS
-from experiments.sweeps.overrides import UsageError
 
 
 @pytest.mark.parametrize(('arguments', 'says'), [
@@ -40,11 +40,11 @@ def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):
 
 
 def test_the_allocator_keeps_what_a_person_has_set():
-  added = workers.huge_pages('')
-  assert workers.huge_pages('glibc.rtld.nns=4') == f'glibc.rtld.nns=4:{added}'
+  added = process.huge_pages('')
+  assert process.huge_pages('glibc.rtld.nns=4') == f'glibc.rtld.nns=4:{added}'
   for tunables in (added, 'glibc.malloc.hugetlb=0', f'{added}:a=1'):
     # A command that starts itself again has to find what it asked for.
-    assert workers.huge_pages(tunables) == tunables
+    assert process.huge_pages(tunables) == tunables
 
 
 def test_a_single_run_is_split_over_all_devices_and_has_checkpoints():

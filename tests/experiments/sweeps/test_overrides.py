@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
+from experiments.machine import usage
+from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
-from experiments.sweeps.overrides import UsageError
 from train.config import Config
 
 
@@ -91,10 +92,10 @@ def test_a_kind_is_chosen_by_name_and_brings_its_own_fields():
 
 
 def test_a_field_of_another_kind_is_unknown():
-  with pytest.raises(overrides.UsageError,
+  with pytest.raises(usage.UsageError,
                      match=r'drawing\.shape\.radius: no such field'):
     drawn(drawing__shape__radius='2')
-  with pytest.raises(overrides.UsageError, match='use one of square, circle'):
+  with pytest.raises(usage.UsageError, match='use one of square, circle'):
     drawn(drawing__shape='cirle')
 
 
@@ -102,7 +103,7 @@ def test_the_name_of_a_field_that_holds_a_kind_may_be_left_out():
   assert drawn(drawing__side='3').drawing.shape == Square(3)
   assert drawn(drawing__hole='0.5', drawing__shape='circle'
                ).drawing.shape == Circle(1.0, 0.5)
-  with pytest.raises(overrides.UsageError, match='no such field'):
+  with pytest.raises(usage.UsageError, match='no such field'):
     drawn(drawing__radius='2')
 
 

@@ -1,0 +1,98 @@
+"""Measurements: taken once of each subject, and kept beside it.
+
+A measurement is known by the digest of its own source and constants, so a
+changed instrument measures again, and nothing is trained again for it.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import train
+from experiments.runs import digest
+from experiments.runs.store import Store
+from experiments.runs.subject import Row, Subject
+from experiments.sweeps.algebra import Cell
+from experiments.sweeps.experiment import Part
+from experiments.sweeps.identity import run_id
+from experiments.sweeps.task import Task, Train
+
+Measure = Callable[[Subject], Sequence[Row]]
+
+
+def held_out(subject: Subject) -> list[Row]:
+  """The held-out scores themselves: what is measured where nothing is said."""
+  source = subject.source
+  named = len(source.groups) > 1
+  return [Row(metric, float(value), {'group': group} if named else {})
+          for metric, values in subject.scores.items()
+          for group, value in zip(source.groups, values)]
+
+
+def of(part: Part) -> Measure:
+  """What measures the subjects of a part."""
+  return part.measure or held_out
+
+
+@functools.cache
+def name(measure: Measure) -> str:
+  """What the files of a measurement are called: sixteen hex digits."""
+  return digest.digest(measure)[:16]
+
+
+def planned(parts: Iterable[Part],
+            cells: Iterable[Cell]) -> dict[str, list[Measure]]:
+  """The measures of each run, by its id; those that strata share, once."""
+  measures = {part.name: of(part) for part in parts}
+  found: dict[str, list[Measure]] = {}
+  for cell in cells:
+    own = found.setdefault(run_id(cell.task), [])
+    if measures[cell.stratum] not in own:
+      own.append(measures[cell.stratum])
+  return found
+
+
+def missing(store: Store, run: str,
+            measures: Sequence[Measure]) -> list[Measure]:
+  """Those that have not been taken of a run; none where it diverged."""
+  result = store.result(run)
+  if result and result['status'] == 'diverged':
+    return []
+  return [m for m in measures if store.measurement(run, name(m)) is None]
+
+
+def take(store: Store, subject: Subject, measure: Measure) -> None:
+  """Measures a subject and keeps the rows."""
+  rows = [dataclasses.asdict(row) for row in measure(subject)]
+  store.keep_measurement(subject.id, name(measure), rows)
+
+
+def stored(store: Store, task: Task) -> Subject:
+  """A finished task as a subject, read when it is looked at."""
+  run = run_id(task)
+  if not isinstance(task, Train):
+    return Subject(run, task, {})
+  result = store.result(run)
+  assert result, f'run {run} is not finished'
+  scores = {k: np.array(v) for k, v in result['scores'].items()}
+
+  def initial() -> Any:
+    assert isinstance(task, Train)
+    if task.start:
+      return store.params(run_id(task.start))
+    return train.initial(task.config)
+
+  return Subject(run, task, scores, lambda: store.params(run), initial)
+
+
+def rows(store: Store, task: Task, part: Part) -> list[Mapping[str, Any]]:
+  """The rows of a finished task in a part: learning curve and measurement."""
+  run = run_id(task)
+  result = store.result(run) or {'curves': []}
+  curve = [dataclasses.asdict(Row('validation_loss', point['loss'],
+                                  {'step': point['step']}))
+           for point in result['curves']]
+  return [*curve, *(store.measurement(run, name(of(part))) or [])]

@@ -1,0 +1,71 @@
+"""How far a sweep, or one run, is: in words, on a display."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments.runs.display import Display, rate
+from experiments.runs.remaining import Work
+from experiments.runs.store import Store
+
+
+class SweepProgress:
+  """Adds up what workers say.
+
+  Work is measured in FLOPs, so the time left is right even though a deep run
+  takes longer than a shallow one.
+  """
+
+  def __init__(self, display: Display, items: Sequence[Work], store: Store):
+    self._display = display
+    self._items = items
+    self._store = store
+    self._done: set[str] = set()
+    self._total = sum(item.group.flops for item in items) or 1.0
+
+  def complete(self) -> bool:
+    """Whether nothing is left."""
+    self._look()
+    return len(self._done) == len(self._items)
+
+  def update(self, running: Iterable[Mapping[str, Any]]) -> None:
+    """Shows the groups that are done, and those that run."""
+    self._look()
+    states = {s['group']: s for s in running if s['group'] not in self._done}
+    work = sum(item.group.flops * (
+      1.0 if item.group.id in self._done else
+      _share(states.get(item.group.id))) for item in self._items)
+    tokens = sum(s['tokens_per_second'] for s in states.values())
+    steps = sum(s['tokens_per_second'] / max(s['tokens_per_step'], 1)
+                for s in states.values())
+    count = sum(len(item.group.ids) for item in self._items)
+    finished = sum(len(item.group.ids) for item in self._items
+                   if item.group.id in self._done)
+    self._display.update(
+      work / self._total, f'{finished}/{count} runs',
+      f'{work / self._total:.0%} of the work, {steps:,.0f} steps/s, '
+      f'{rate(tokens, "tokens")}')
+
+  def _look(self) -> None:
+    for item in self._items:
+      if item.group.id not in self._done and item.done(self._store):
+        self._done.add(item.group.id)
+
+
+def _share(state: Mapping[str, Any] | None) -> float:
+  return state['step'] / state['steps'] if state else 0.0
+
+
+class RunProgress:
+  """Shows one run, with its speed beside the peak of the devices."""
+
+  def __init__(self, display: Display, peak: float):
+    """Takes the FLOP/s that the devices could reach at best."""
+    self._display = display
+    self._peak = peak
+
+  def __call__(self, state: Mapping[str, Any]) -> None:
+    """Shows how far a run is, and how fast."""
+    self._display.update(
+      state['step'] / state['steps'], f'step {state["step"]}/{state["steps"]}',
+      f'{rate(state["tokens_per_second"], "tokens")}, MFU '
+      f'{state["flops_per_second"] / self._peak:.1%}')

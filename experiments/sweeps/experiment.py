@@ -1,0 +1,69 @@
+"""What an experiment consists of, whether a claim of ours or anyone's file.
+
+A file `my_depth.py` that sets `EXPERIMENT` is all that `fathom run` needs;
+`fathom init` writes one to begin with.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from experiments.sweeps.algebra import Cell, Pins
+
+PRESETS = ('smoke', 'cpu', 'accelerator')
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """One stratum: what is run, what is measured, and what decides.
+
+  Attributes:
+    name: of the stratum.
+    sweep: from a preset, and the fields that a person pinned, to its cells.
+    measure: from a subject to rows of the results table; a pure function (see
+      `experiments.runs.subject`). None: the held-out scores alone.
+    declare: from a preset to what is predicted and what decides (see
+      `experiments.judge.declaration`). None: there is no verdict.
+    figures: from the table's finished rows and the stratum's result to plots
+      (see `experiments.report.figures`). None: the held-out loss.
+    notes: what `fathom plan` adds in words.
+    optional: left out unless it is asked for by name; without it the claim has
+      a verdict all the same.
+  """
+
+  name: str
+  sweep: Callable[[str, Pins], Sequence[Cell]]
+  measure: Callable[[Any], Sequence[Any]] | None = None
+  declare: Callable[[str], Any] | None = None
+  figures: Callable[[Any, Any], Sequence[Any]] | None = None
+  notes: Callable[[str, Pins], Sequence[str]] | None = None
+  optional: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """An experiment.
+
+  Attributes:
+    name: of its folder of results.
+    title: a headline.
+    parts: its strata, one or more.
+    claim: the statement that is judged, in our words; '' for none.
+    reading: how the statement is taken where it could be taken otherwise.
+    presets: the sizes it can be run at.
+  """
+
+  name: str
+  title: str
+  parts: tuple[Part, ...]
+  claim: str = ''
+  reading: str = ''
+  presets: tuple[str, ...] = PRESETS
+
+  def part(self, name: str) -> Part:
+    """The part of that name."""
+    return {part.name: part for part in self.parts}[name]
+
+  def required(self) -> Mapping[str, Part]:
+    """The parts without which there is no verdict on the whole claim."""
+    return {part.name: part for part in self.parts if not part.optional}
