@@ -16,7 +16,7 @@ import numpy as np
 import train
 from experiments.bench import sizes
 from experiments.bench.sizes import SIZES
-from experiments.commands import train_options
+from experiments.sweeps import configs
 from model import count
 from train import Config
 from train.goodput import Goodput
@@ -65,7 +65,7 @@ class Row:
 
 def report(names: Sequence[str]) -> None:
   """Prints the cost of each size that has a realistic state."""
-  every = train_options.LEAST_STEPS
+  every = configs.LEAST_STEPS
   print('\ncheckpoint: asynchronous saves of a run\n\n'
         'size  state MB  s/step  stopped s  slowed s          share at one in '
         f'{every} steps')

@@ -19,8 +19,9 @@ def report() -> None:
   """Prints the wall-clock of both."""
   with tempfile.TemporaryDirectory() as folder:
     cache = {**os.environ, 'XDG_CACHE_HOME': f'{folder}/cache'}
-    made = plan.make(depth.EXPERIMENT, 'smoke', ['text'], {}, Path(folder) / 'count')
-    runs = made.run_ids()
+    counted = plan.make(depth.EXPERIMENT, 'smoke', ['text'], {},
+                        Path(folder) / 'count')
+    runs = counted.run_ids()
     together = command(['run', *PLAN, f'--runs={folder}/together'], cache)
     apart = sum(command(['work', *PLAN, f'--runs={folder}/apart',
                          f'--only={run}'],

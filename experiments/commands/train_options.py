@@ -1,7 +1,7 @@
 """The command line of `fathom train`, resolved before anything is touched."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,12 @@ from absl import flags
 from experiments.machine import process, usage
 from experiments.machine.usage import UsageError
 from experiments.runs.store import read_json
-from experiments.sweeps import identity, overrides
+from experiments.sweeps import configs, identity, overrides
 from experiments.sweeps.configs import CONFIGS
-from train import distributed, program
+from train import distributed
 from train.config import Config
 from train.distributed import Cluster
 from train.profile import Profile
-
-# Where a config names no interval: the work that a crash can cost.
-CHECKPOINTS = 20
-LEAST_STEPS = 50  # between two of them, or a short run does nothing but save
 
 USAGE = f'''\
 usage: fathom train CONFIG [--flag=value ...] [--config.path=value ...]
@@ -80,7 +76,7 @@ def parse(arguments: Sequence[str]) -> Options:
   if len(names) != 1:
     raise UsageError(f'name one config: {", ".join(CONFIGS)}')
   usage.choose('config', names[0], list(CONFIGS))
-  config = resolve(CONFIGS[names[0]], texts)
+  config = configs.resolve(CONFIGS[names[0]], texts)
   folder = Path(values.runs) / 'train' / (
     values.name or f'{names[0]}-{identity.run_id(config)}')
   held = read_json(folder / 'config.json')
@@ -95,30 +91,6 @@ def parse(arguments: Sequence[str]) -> Options:
     names[0], config, folder, cluster, _span(values.profile),
     values['cpu-devices'].value or 0, values['local-processes'].value or 0,
     values.parent)
-
-
-def resolve(base: Config, texts: Mapping[str, str]) -> Config:
-  """A named config with what was typed, complete and valid.
-
-  A single run has no use for a replica axis: unless the mesh says otherwise
-  its batch is split over all devices.
-  """
-  config = overrides.replace(base, overrides.parse(base, texts))
-  mesh, schedule = config.mesh, config.train
-  if mesh.replica == -1:
-    plain = mesh.data == mesh.fsdp == mesh.tensor == 1
-    mesh = dataclasses.replace(mesh, replica=1, data=-1 if plain else mesh.data)
-  if mesh.replica != 1:
-    raise UsageError(f'--config.mesh.replica={mesh.replica}: one run is one '
-                     'replica; use --config.mesh.data or --config.mesh.fsdp')
-  if not schedule.checkpoint_every:
-    schedule = dataclasses.replace(
-      schedule, checkpoint_every=min(
-        schedule.steps, max(LEAST_STEPS, schedule.steps // CHECKPOINTS)))
-  config = program.complete(
-    dataclasses.replace(config, mesh=mesh, train=schedule))
-  config.validate()
-  return config
 
 
 def _difference(held: dict[str, Any], config: Config) -> str:

@@ -88,7 +88,7 @@ class Executor:
   starting: Iterator[float] = dataclasses.field(
     default_factory=lambda: iter([_since_start()]))
 
-  def train(self, group: Group) -> list[Subject]:
+  def execute(self, group: Group) -> list[Subject]:
     """Trains, scores and publishes a group; all processes of a run call it.
 
     Returns:
@@ -119,25 +119,25 @@ class Executor:
     whole_mesh(shape, len(configs))
     goodput = Goodput(folder / 'goodput.json' if first else None)
     goodput.seconds['start'] = next(self.starting, 0.0)
-    profile = (Profile(*self.trace, folder / 'profile') if self.trace
-               else NoProfile())
+    profile = self.trace and Profile(*self.trace, folder / 'profile')
     hooks = train.Hooks(
       goodput, self.preemption.told,
       on_saved=lambda step: self.telling.say(f'saved step {step}'),
-      on_line=self._line, profile=profile,
+      on_line=self._line, profile=profile or NoProfile(),
       progress=self._progress(group, shape))
     with contextlib.ExitStack() as stack:
-      stack.callback(profile.close)
+      if profile:
+        stack.callback(profile.close)
       stack.callback(_keep, goodput)
       try:
-        fitted = train.fit(configs, folder, hooks, start=self._start(group))
+        fitted = train.fit(configs, folder, hooks)
       except Diverged as diverged:
         if first:
           self._publish_diverged(group, folder, diverged, goodput)
         raise
       with goodput.part('evaluate'):
         scores = train.evaluate(configs, fitted, 'validation')
-    if first and self.trace and not profile.taken:
+    if first and profile and not profile.taken:
       self.telling.say(f'--profile: steps {self.trace} were not taken just '
                        'now, so there is no trace')
     return self._publish(group, folder, fitted, scores, goodput)
@@ -151,7 +151,8 @@ class Executor:
     if jax.process_index() != 0:
       return []
     self._write_scores(group, folder, scores)
-    history = curves(folder / 'metrics.jsonl', len(group.ids))
+    history = curves(folder / 'metrics.jsonl', len(group.ids),
+                     group.configs[0].train.steps)
     timing = self._timing(group, goodput, fitted.tokens_per_second)
     subjects = []
     for r, run in enumerate(group.ids):
@@ -186,7 +187,8 @@ class Executor:
 
   def _publish_diverged(self, group: Group, folder: Path, error: Diverged,
                         goodput: Goodput) -> None:
-    history = curves(folder / 'metrics.jsonl', len(group.ids))
+    history = curves(folder / 'metrics.jsonl', len(group.ids),
+                     group.configs[0].train.steps)
     timing = self._timing(group, goodput, 0.0)
     for r, run in enumerate(group.ids):
       self.store.publish(run, {
@@ -255,16 +257,20 @@ class Executor:
       'processes': jax.process_count(), 'mesh': dict(mesh.shape)})
 
 
-def curves(path: Path, replicas: int) -> list[list[dict[str, Any]]]:
+def curves(path: Path, replicas: int,
+           steps: int) -> list[list[dict[str, Any]]]:
   """The held-out learning curves in a metrics file, for each replica.
 
-  The training loss stays in the file: it is averaged over chunks, whose length
-  is no part of a run's identity.
+  Up to the last of `steps`, whose scores are those of the run. The training
+  loss stays in the file: it is averaged over chunks, whose length is no part of
+  a run's identity.
   """
   points: list[list[dict[str, Any]]] = [[] for _ in range(replicas)]
   for line in metrics.read(path):
+    if line['split'] != 'validation' or line['step'] >= steps:
+      continue
     for r in range(replicas):
-      if line['split'] == 'validation' and None not in line['loss'][r]:
+      if None not in line['loss'][r]:
         points[r].append({'step': line['step'],
                           'loss': float(np.mean(line['loss'][r]))})
   return points

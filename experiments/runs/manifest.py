@@ -1,5 +1,6 @@
 """What a result needs to be made again: code, versions, device, data."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -41,6 +42,7 @@ def collect(configs: Sequence[Config],
   }
 
 
+@functools.cache
 def code() -> dict[str, Any]:
   """The commit, and a hash of what differs from it ('' when nothing does)."""
   commit = _git('rev-parse', 'HEAD') or 'unknown'

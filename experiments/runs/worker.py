@@ -131,7 +131,7 @@ def _do(executor: Executor, item: Work) -> int:
         f'{task.path}: pretrained models cannot be loaded yet')
   group = untrained(item.group, store)
   if group is not None:
-    subjects = {s.id: s for s in executor.train(group)}
+    subjects = {s.id: s for s in executor.execute(group)}
   if jax.process_index() != 0:
     return 0
   code = 0

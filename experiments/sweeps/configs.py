@@ -6,9 +6,18 @@ how a step is taken, not what it computes: any of them may change from one start
 of a run to the next. `fathom aot CONFIG --topology=T` says what fits where.
 """
 
+import dataclasses
+from collections.abc import Mapping
+
 from data import DataConfig
+from experiments.machine.usage import UsageError
+from experiments.sweeps import overrides
 from model import ModelConfig
-from train import Config, MeshConfig, TrainConfig
+from train import Config, MeshConfig, TrainConfig, program
+
+# Where a config names no interval: the work that a crash can cost.
+CHECKPOINTS = 20
+LEAST_STEPS = 50  # between two of them, or a short run does nothing but save
 
 CONFIGS: dict[str, Config] = {
   # Minutes on a laptop, with the prose that ships with Python, byte by byte.
@@ -60,3 +69,27 @@ CONFIGS: dict[str, Config] = {
                 checkpoint_every=500, microbatches=16),
     MeshConfig(replica=1, fsdp=-1)),
 }
+
+
+def resolve(base: Config, texts: Mapping[str, str]) -> Config:
+  """A named config with what was typed, complete and valid.
+
+  A single run has no use for a replica axis: unless the mesh says otherwise
+  its batch is split over all devices.
+  """
+  config = overrides.replace(base, overrides.parse(base, texts))
+  mesh, schedule = config.mesh, config.train
+  if mesh.replica == -1:
+    plain = mesh.data == mesh.fsdp == mesh.tensor == 1
+    mesh = dataclasses.replace(mesh, replica=1, data=-1 if plain else mesh.data)
+  if mesh.replica != 1:
+    raise UsageError(f'--config.mesh.replica={mesh.replica}: one run is one '
+                     'replica; use --config.mesh.data or --config.mesh.fsdp')
+  if not schedule.checkpoint_every:
+    schedule = dataclasses.replace(
+      schedule, checkpoint_every=min(
+        schedule.steps, max(LEAST_STEPS, schedule.steps // CHECKPOINTS)))
+  config = program.complete(
+    dataclasses.replace(config, mesh=mesh, train=schedule))
+  config.validate()
+  return config

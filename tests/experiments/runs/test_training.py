@@ -13,7 +13,7 @@ from experiments.commands import main, train_options
 from experiments.machine import process
 from experiments.machine.usage import UsageError
 from experiments.runs import store
-from experiments.sweeps import identity
+from experiments.sweeps import configs, identity
 from experiments.sweeps.configs import CONFIGS
 
 
@@ -48,14 +48,14 @@ def test_the_allocator_keeps_what_a_person_has_set():
 
 
 def test_a_single_run_is_split_over_all_devices_and_has_checkpoints():
-  config = train_options.resolve(CONFIGS['lm-small'], {'mesh.replica': '-1',
+  config = configs.resolve(CONFIGS['lm-small'], {'mesh.replica': '-1',
                                                   'mesh.data': '1'})
   assert (config.mesh.replica, config.mesh.data) == (1, -1)
   assert 0 < config.train.checkpoint_every <= config.train.steps
 
 
 def test_a_name_that_belongs_to_another_run_is_refused(tmp_path):
-  config = train_options.resolve(CONFIGS['lm-small'], {})
+  config = configs.resolve(CONFIGS['lm-small'], {})
   other = dataclasses.replace(
     config, train=dataclasses.replace(config.train, steps=7))
   folder = tmp_path / 'train' / 'mine'
