@@ -1,0 +1,139 @@
+"""A run is known by what shapes it, and by nothing else."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from experiments.sweeps import identity, overrides
+from experiments.sweeps.identity import run_id
+from experiments.sweeps.task import Exact, Pretrained, Train
+from train import program
+from train.config import Config
+
+GOLDEN = pathlib.Path(__file__).parent / 'defaults.json'
+
+
+def changed(config=None, **texts):
+  config = config or Config()
+  return overrides.replace(config, overrides.parse(config, {
+    path.replace('__', '.'): text for path, text in texts.items()}))
+
+
+def identified(**texts):
+  return run_id(Train(program.complete(changed(**texts))))
+
+
+def defaults():
+  """What every field of a new config is, for each kind of each part."""
+  kinds = {}
+  for path in overrides.kind_paths(Config()):
+    *_, part, name = ('config', *path.split('.'))
+    owner = Config() if part == 'config' else getattr(Config(), part)
+    field = next(f for f in dataclasses.fields(owner) if f.name == name)
+    kinds[path] = {kind: identity.as_dict(cls())
+                   for kind, cls in overrides.kinds(field).items()}
+  return {'version': identity.VERSION, 'config': identity.as_dict(Config()),
+          'kinds': kinds}
+
+
+def test_a_default_that_changes_raises_the_version():
+  """Runs leave out fields at their default, so they would become others.
+
+  Where this fails, a default or a field's name has changed: raise
+  `identity.VERSION` if results of before would be taken for new ones (a new
+  field with a default needs none), and write the file anew with
+  `python -P -m experiments.sweeps.identity`'s `defaults` as this test has it.
+  """
+  held, now = json.loads(GOLDEN.read_text()), json.loads(
+    json.dumps(defaults()))
+  if held['version'] == now['version']:
+    for path, value in flat(held).items():
+      assert flat(now).get(path, value) == value, path
+  assert set(flat(now)) == set(flat(held)), 'write the file anew'
+
+
+def flat(tree, prefix=''):
+  if not isinstance(tree, dict):
+    return {prefix: tree}
+  return {path: value for key, item in tree.items()
+          for path, value in flat(item, f'{prefix}/{key}').items()}
+
+
+def test_what_only_changes_the_speed_is_left_out():
+  base = identified(data__source='pointer_chasing')
+  for field, value in (('mesh.platform', 'cpu'), ('mesh.pack', '2'),
+                       ('train.chunk_steps', '7'), ('model.unroll', '1'),
+                       ('train.checkpoint_every', '5')):
+    assert identified(data__source='pointer_chasing', **{field: value}) == base
+  assert identified(data__source='pointer_chasing', train__seed='1') != base
+
+
+@pytest.mark.parametrize('source', ['pointer_chasing', 'hop_string', 'tree',
+                                    'text'])
+def test_every_field_that_a_source_reads_is_in_it(source):
+  """No author has to list anything: a field that is there counts."""
+  config = changed(data__source=source)
+  paths = [path for path, _, _ in overrides.leaves(config)
+           if path.startswith('data.source.')]
+  assert paths
+  different = {'int': 1, 'float': 0.5, 'str': 'x', 'tuple': (9,)}
+  for path in paths:
+    value = dict((p, v) for p, _, v in overrides.leaves(config))[path]
+    other = different[type(value).__name__]
+    moved = overrides.replace(config, {path: other})
+    found, before = (identity._differing(c, '') for c in (moved, config))
+    if 'content' in roles(config.data.source, path):
+      assert found == before  # what is read there is in the fingerprint
+    else:
+      assert found != before, path
+
+
+def roles(source, path):
+  name = path.rpartition('.')[2]
+  return {f.metadata.get('role', '') for f in dataclasses.fields(source)
+          if f.name == name}
+
+
+def test_a_new_field_with_a_default_orphans_nothing():
+  @dataclasses.dataclass(frozen=True)
+  class Longer(type(Config().train)):
+    gadget: int = 3
+
+  longer = dataclasses.replace(Config(), train=Longer())
+  assert identity._differing(longer, '') == {}
+  more = dataclasses.replace(Config(), train=Longer(gadget=4))
+  assert identity._differing(more, '') == {'train.gadget': 4}
+
+
+def test_a_text_is_known_by_its_content(tmp_path):
+  text = 'All of it is one sentence of prose, and then another one.\n\n' * 200
+  words = text + ''.join(f'Sentence {i} says {i * i}.\n\n' for i in range(999))
+  ids = []
+  for name, content in (('a', words), ('b', words), ('c', words + 'More.')):
+    (tmp_path / name).write_text(content)
+    ids.append(identified(data__text_path=str(tmp_path / name),
+                          data__length='16'))
+  assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_pretrained_model_is_known_by_its_content(tmp_path):
+  for name, content in (('a', 'x'), ('b', 'x'), ('c', 'y')):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / 'model.safetensors').write_text(content)
+  ids = [run_id(Pretrained(str(tmp_path / name))) for name in 'abc']
+  assert ids[0] == ids[1] != ids[2]
+
+
+def test_exact_cases_differ_by_their_values():
+  @dataclasses.dataclass(frozen=True)
+  class Softmax:
+    size: int
+    temperature: float = 1.0
+
+  ids = {run_id(Exact(case)) for case in (
+    Softmax(3), Softmax(4), Softmax(3, 2.0), ('softmax', 3), {'size': 3})}
+  assert len(ids) == 5
+  with pytest.raises(TypeError, match='cannot be a case'):
+    run_id(Exact(('a', object)))
