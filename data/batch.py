@@ -1,7 +1,7 @@
 """A batch, and the rule that makes it a function of (seed, split, step)."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,34 @@ class Batch(NamedTuple):
   group_B: jax.Array
 
 
+class SourceConfig(Protocol):
+  """The fields of one kind of source: a frozen dataclass beside its code.
+
+  Its module is the one place that knows it, beside `data.sources.SOURCES`.
+  """
+
+  __dataclass_fields__: ClassVar[dict[str, Any]]
+
+  def __hash__(self) -> int:
+    """A source is opened once for all that ask for the same."""
+
+  @property
+  def name(self) -> str:
+    """What tells it from other sources, for people."""
+
+  @property
+  def causal(self) -> bool:
+    """Whether answers stand among later inputs: a model must not look ahead."""
+
+  def open(self) -> 'Source':
+    """The source itself.
+
+    Raises:
+      InputError: a field has a value that the source cannot work with, or a
+        file cannot be read; the message names it and what would work.
+    """
+
+
 class Source(Protocol):
   """Where batches come from.
 
@@ -39,6 +67,8 @@ class Source(Protocol):
     groups: names of the kinds of example that evaluation keeps apart.
     bytes_V: bytes of text that each token id stands for, or None when the
       source is not text.
+    fingerprint: what a manifest keeps of data that lie in files, their hash
+      above all; {} where the config says everything.
     streams: whether batches are read by the host, from a corpus that is too
       large for the device. Such a source is also a `StreamedSource`; its
       `instance` is empty, and its `batch` raises InputError.
@@ -48,6 +78,7 @@ class Source(Protocol):
   length: int
   groups: tuple[str, ...]
   bytes_V: np.ndarray | None
+  fingerprint: Mapping[str, Any]
   streams: bool
 
   def instance(self, seed: int) -> Instance:

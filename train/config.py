@@ -92,10 +92,8 @@ class Config:
 
   def _validate_mask(self) -> None:
     """Refuses a model that could read what it is asked to predict."""
-    chained = (self.data.source == 'pointer_chasing'
-               and self.data.reasoning == 'chain_of_thought')
-    shifted = chained or self.data.source in ('text', 'hop_string')
-    if shifted and self.model.mask != 'causal':
+    source = self.data.source
+    if source.causal and self.model.mask != 'causal':
       raise ConfigError(
         f'model.mask: {self.model.mask!r} lets the model read the tokens that '
-        f"data.source={self.data.source!r} asks it to predict; use 'causal'")
+        f"data.source ({source.name}) asks it to predict; use 'causal'")

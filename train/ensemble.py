@@ -143,7 +143,7 @@ def _feed(configs: Sequence[Config], mesh: Mesh, extra: Sequence[int]
           ) -> tuple[Feed, Instance, bool]:
   """Where the data come from, the constants, and whether all share them."""
   config = programs.shape(configs[0])
-  source = programs.source_of(config.data)
+  source = programs.source_of(config)
   if feeds.streams(source):
     stream = feeds.Stream(source, configs, mesh,
                           lambda s: loop.next_stop(s, config.train, extra))

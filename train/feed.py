@@ -7,7 +7,7 @@ step takes them from the stack it is given.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -154,6 +154,7 @@ class Stacked:
   length: int
   groups: tuple[str, ...]
   bytes_V: np.ndarray | None
+  fingerprint: Mapping[str, Any]
   streams: bool = False  # what it is asked for is there
 
   def instance(self, seed: int) -> Instance:
@@ -175,7 +176,7 @@ def in_step(source: Source) -> Source:
   if not streams(source):
     return source
   return Stacked(source, source.vocab_size, source.length, source.groups,
-                 source.bytes_V)
+                 source.bytes_V, source.fingerprint)
 
 
 def streams(source: Source) -> bool:

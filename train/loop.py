@@ -168,4 +168,4 @@ def _is_due(period: int, step: int) -> bool:
 
 def tokens(config: Config) -> int:
   """How many one replica reads in a step."""
-  return config.data.batch_size * programs.source_of(config.data).length
+  return config.data.batch_size * programs.source_of(config).length

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-import data
 import model
-from data.batch import Batch, Instance, Source
+from data.batch import Batch, Instance, Source, SourceConfig
 from model import Layout, backend
 from train import feed, fitting
 from train import mesh as mesh_lib
@@ -24,8 +23,6 @@ from train import step as step_lib
 from train.config import Config
 from train.optimizer import Hyper
 from train.step import State
-
-source_of = functools.lru_cache(data.source)
 
 
 class Program(NamedTuple):
@@ -48,18 +45,37 @@ def shape(config: Config) -> Config:
 
   Runs with equal shapes can share one compiled program.
   """
-  def neutral(part: Any) -> Any:
-    traced = {f.name: f.default for f in dataclasses.fields(part)
-              if f.metadata.get('role') == 'traced'}
-    return dataclasses.replace(part, **traced)
+  neutral: Config = _neutral(config)
+  return neutral
 
-  return Config(*(neutral(getattr(config, f.name))
-                  for f in dataclasses.fields(config)))
+
+def _neutral(part: Any) -> Any:
+  if isinstance(part, tuple):
+    return tuple(map(_neutral, part))
+  if not dataclasses.is_dataclass(part):
+    return part
+  return dataclasses.replace(part, **{  # type: ignore[type-var]
+    f.name: f.default if f.metadata.get('role') == 'traced'
+    else _neutral(getattr(part, f.name)) for f in dataclasses.fields(part)})
+
+
+def source_of(config: Config) -> Source:
+  """Where a run's batches come from; opened once for all that share it.
+
+  Raises:
+    InputError: as `data.batch.SourceConfig.open`.
+  """
+  return _opened(shape(config).data.source)
+
+
+@functools.lru_cache
+def _opened(config: SourceConfig) -> Source:
+  return config.open()
 
 
 def complete(config: Config) -> Config:
   """Fills the model's sizes that the data source decides."""
-  source = source_of(shape(config).data)
+  source = source_of(config)
   sized = model.complete(config.model, vocab_size=source.vocab_size,
                          max_length=source.length)
   return dataclasses.replace(config, model=sized)
@@ -82,7 +98,7 @@ def instances(configs: Sequence[Config]) -> tuple[Instance, bool]:
 
   Shared constants (a corpus, above all) are passed once, without R.
   """
-  source = source_of(shape(configs[0]).data)
+  source = source_of(configs[0])
   seeds = [c.data.seed for c in configs]
   built = {s: source.instance(s) for s in set(seeds)}
   if len(built) == 1:
@@ -105,7 +121,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
     ConfigError: the config does not fit the mesh.
   """
   fitting.check(config, mesh.shape)
-  source = feed.in_step(source or source_of(config.data))
+  source = feed.in_step(source or source_of(config))
   layout = mesh_lib.layout(mesh)
   over = 'replica' if mesh.size > 1 else None
   instance_axis = None if shared else 0

@@ -15,7 +15,7 @@ def held_out(config: Config, program: Program, feed: Feed, params: Any,
              split: str) -> dict[str, np.ndarray]:
   """Scores of all replicas on the first batches of a split."""
   batches = programs.evaluation_batches(
-    config, programs.source_of(config.data), split)
+    config, programs.source_of(config), split)
   return summarise(program.evaluate(
     params, feed.held_out(split, batches), split))
 

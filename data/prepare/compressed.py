@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from data.config import InputError
+from data.errors import InputError
 
 SUFFIXES = ('.gz', '.zst')
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data import durable
-from data.config import InputError
+from data.errors import InputError
 from data.prepare.parts import Input, Part
 from data.text import shards
 

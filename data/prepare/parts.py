@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data.config import InputError
+from data.errors import InputError
 from data.prepare import compressed
 from data.text import corpus
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from data.config import InputError
+from data.errors import InputError
 from data.prepare import compressed, parts
 from data.prepare.parts import Piece
 

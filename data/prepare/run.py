@@ -18,7 +18,7 @@ from typing import Any
 import filelock
 
 from data import durable
-from data.config import InputError
+from data.errors import InputError
 from data.prepare import malformed, parts, pool, readers, work
 from data.prepare.malformed import Malformed
 from data.prepare.parts import Input, Part

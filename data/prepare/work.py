@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from data import durable
-from data.config import InputError
+from data.errors import InputError
 from data.prepare import readers
 from data.prepare.parts import Part
 from data.prepare.readers import Advance, Line

@@ -1,1 +1,16 @@
-"""Where batches come from: one file a source."""
+"""Where batches come from: one file a source, with its config inside."""
+
+from collections.abc import Mapping
+
+from data.sources.hop_string import HopStringConfig
+from data.sources.pointer_chasing import PointerChasingConfig
+from data.sources.text import TextConfig
+from data.sources.tree import TreeConfig
+
+# What `--config.data.source` chooses from.
+SOURCES: Mapping[str, type] = {
+  'text': TextConfig,
+  'tree': TreeConfig,
+  'pointer_chasing': PointerChasingConfig,
+  'hop_string': HopStringConfig,
+}

@@ -13,16 +13,52 @@ A position whose answer does not exist is not scored. Once all c characters
 have occurred, exactly 1 + k (c - 1) positions have none.
 """
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data.batch import Batch, Instance, batch_key
-from data.config import DataConfig, InputError
+from data.errors import InputError
 from data.sources import hops
 from data.sources.uniform import uniform
 
 PUBLISHED_VOCABULARY = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class HopStringConfig:
+  """Strings of T - 1 characters, and what is asked of each."""
+
+  name: ClassVar[str] = 'hop_string'
+  causal: ClassVar[bool] = True
+
+  length: int = 64  # T
+  symbols: int = 9  # c
+  hops: tuple[int, ...] = (1, 2, 3, 4)  # the k that are asked for
+
+  def validate(self) -> None:
+    """Raises InputError, naming the field, if some k has no answer."""
+    hops.validate(self.hops, smallest=0)
+    if self.symbols < 3:
+      raise InputError(
+        f'data.source.symbols: without immediate repeats, {self.symbols} '
+        'characters leave nothing random; use at least 3')
+    longest = max(self.hops)
+    needed = 3 + longest * (self.symbols - 1)
+    if self.length < needed:
+      fits = max((self.length - 3) // (self.symbols - 1), 0)
+      raise InputError(
+        f'data.source.length: {self.length} positions leave {longest} hops '
+        f'unanswerable; use at least {needed}, or data.source.hops of at most '
+        f'{fits}')
+
+  def open(self) -> 'HopString':
+    """Raises InputError as `validate`."""
+    return HopString(self)
 
 
 class HopString:
@@ -34,12 +70,12 @@ class HopString:
   """
 
   bytes_V: np.ndarray | None = None
+  fingerprint: Mapping[str, Any] = {}
   streams = False
 
-  def __init__(self, config: DataConfig):
-    """Raises InputError, naming the field, if some k has no answer."""
-    hops.validate(config.hops, smallest=0)
-    _validate_string(config.symbols, config.length, max(config.hops))
+  def __init__(self, config: HopStringConfig):
+    """Raises InputError if `config` is not valid."""
+    config.validate()
     self.symbols = config.symbols
     self.length = config.length
     self.hops = config.hops
@@ -119,15 +155,3 @@ def _pointers(string_BT: jax.Array, symbols: int) -> jax.Array:
     before_BTV, string_BT[..., None], axis=2)[..., 0]
   target_BT = jnp.where(previous_BT >= 0, previous_BT + 1, T)
   return jnp.pad(target_BT, ((0, 0), (0, 1)), constant_values=T)
-
-
-def _validate_string(symbols: int, length: int, longest: int) -> None:
-  if symbols < 3:
-    raise InputError(f'data.symbols: without immediate repeats, {symbols} '
-                     'characters leave nothing random; use at least 3')
-  needed = 3 + longest * (symbols - 1)
-  if length < needed:
-    fits = max((length - 3) // (symbols - 1), 0)
-    raise InputError(
-      f'data.length: {length} positions leave {longest} hops unanswerable; '
-      f'use at least {needed}, or data.hops of at most {fits}')

@@ -3,19 +3,21 @@
 import jax
 import jax.numpy as jnp
 
-from data.config import InputError
+from data.errors import InputError
 
 
 def validate(hops: tuple[int, ...], smallest: int) -> None:
   """Raises InputError unless `hops` are distinct counts, `smallest` or more."""
   if not hops:
-    raise InputError(f'data.hops: no link count is given; use ({smallest},)')
+    raise InputError(f'data.source.hops: no link count is given; use '
+                     f'({smallest},)')
   for k in hops:
     if k < smallest:
-      raise InputError(f'data.hops: {k} must be at least {smallest}')
+      raise InputError(f'data.source.hops: {k} must be at least {smallest}')
   if len(set(hops)) < len(hops):
     distinct = tuple(sorted(set(hops)))
-    raise InputError(f'data.hops: {hops} repeats a link count; use {distinct}')
+    raise InputError(f'data.source.hops: {hops} repeats a link count; use '
+                     f'{distinct}')
 
 
 def choose(uniform_B: jax.Array,

@@ -22,14 +22,56 @@ holds a blank from j = k on. Its inputs contain earlier targets, so it has
 meaning only for a causal model.
 """
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data.batch import Batch, Instance, batch_key
-from data.config import DataConfig, InputError
+from data.errors import InputError
 from data.sources import hops
 from data.sources.uniform import uniform
+
+Queries = Literal['one', 'all']
+Reasoning = Literal['direct', 'chain_of_thought']
+
+
+@dataclasses.dataclass(frozen=True)
+class PointerChasingConfig:
+  """A cycle of symbols, and what is asked about it."""
+
+  name: ClassVar[str] = 'pointer_chasing'
+
+  symbols: int = 9  # v
+  hops: tuple[int, ...] = (1, 2, 3, 4)  # the k that are asked for
+  # one query a prompt, or one for every symbol, all with the same k
+  queries: Queries = 'one'
+  reasoning: Reasoning = 'direct'
+
+  @property
+  def causal(self) -> bool:
+    """Whether true hops stand among the inputs."""
+    return self.reasoning == 'chain_of_thought'
+
+  def validate(self) -> None:
+    """Raises InputError when k links forward are fewer than k links back."""
+    hops.validate(self.hops, smallest=1)
+    longest = max(self.hops)
+    if self.symbols >= 2 * longest + 1:
+      return
+    fits = (self.symbols - 1) // 2
+    raise InputError(
+      f'data.source.symbols: a cycle of {self.symbols} has a shortcut for '
+      f'{longest} links forward, fewer links back; use at least '
+      f'{2 * longest + 1} symbols'
+      + (f', or data.source.hops of at most {fits}' if fits > 0 else ''))
+
+  def open(self) -> 'PointerChasing':
+    """Raises InputError as `validate`."""
+    return PointerChasing(self)
 
 
 class PointerChasing:
@@ -56,16 +98,16 @@ class PointerChasing:
   """
 
   bytes_V: np.ndarray | None = None
+  fingerprint: Mapping[str, Any] = {}
   streams = False
 
-  def __init__(self, config: DataConfig):
-    """Raises InputError, naming the field, if the task has a shortcut."""
-    hops.validate(config.hops, smallest=1)
-    _validate_cycle(config.symbols, max(config.hops))
+  def __init__(self, config: PointerChasingConfig):
+    """Raises InputError if `config` is not valid."""
+    config.validate()
     self.symbols = config.symbols
     self.hops = config.hops
     self.groups = tuple(str(k) for k in config.hops)
-    self.chain_of_thought = config.reasoning == 'chain_of_thought'
+    self.chain_of_thought = config.causal
     self.all_queries = config.queries == 'all' and not self.chain_of_thought
     self.query_position = config.symbols
     if self.chain_of_thought:
@@ -175,14 +217,3 @@ def _ranks(uniform_BT: jax.Array) -> jax.Array:
   is_left_TS = position_T < position_T[:, None]  # settles ties
   is_less_BTS = (there_BTS < here_BTS) | (there_BTS == here_BTS) & is_left_TS
   return jnp.sum(is_less_BTS, axis=2, dtype=jnp.int32)
-
-
-def _validate_cycle(symbols: int, longest: int) -> None:
-  """Raises InputError when k links forward are fewer than k links back."""
-  if symbols >= 2 * longest + 1:
-    return
-  fits = (symbols - 1) // 2
-  raise InputError(
-    f'data.symbols: a cycle of {symbols} has a shortcut for {longest} links '
-    f'forward, fewer links back; use at least {2 * longest + 1} symbols'
-    + (f', or data.hops of at most {fits}' if fits > 0 else ''))

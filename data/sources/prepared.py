@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.batch import Batch, Instance
-from data.config import DataConfig, InputError
-from data.sources.text import TextSource, check_lengths, check_split
+from data.errors import InputError
+from data.sources.text import TextConfig, TextSource, check_lengths, check_split
 from data.text import permutation, shards
 
 # Bytes of tokens that are given room on every device: a thirtieth of the memory
@@ -32,7 +32,7 @@ class PreparedText(TextSource):
   """Text out of token shards.
 
   The tokenizer, the vocabulary and the split are those that the corpus was
-  prepared with; the fields of `DataConfig` that name them are not read.
+  prepared with; the fields of `TextConfig` that name them are not read.
 
   Attributes: see `TextSource`, and
     streams: whether batches come from `host_batch`; those of `batch` are for
@@ -40,7 +40,7 @@ class PreparedText(TextSource):
     windows: how many training windows an epoch has.
   """
 
-  def __init__(self, config: DataConfig):
+  def __init__(self, config: TextConfig):
     """Opens the folder `text_path`.
 
     Raises:
@@ -50,7 +50,7 @@ class PreparedText(TextSource):
     try:
       opened = shards.Corpus(Path(config.text_path).expanduser())
     except InputError as error:
-      raise InputError(f'data.text_path: {error}') from None
+      raise InputError(f'data.source.text_path: {error}') from None
     self.length = config.length
     self.tokenizer = opened.tokenizer
     self.vocab_size = self.tokenizer.vocab_size
@@ -65,8 +65,9 @@ class PreparedText(TextSource):
     check_lengths(config.length, self._streams)
     self.windows = (len(self._streams['train']) - 1) // self.length
     if self.windows > permutation.LARGEST:
-      raise InputError(f'data.length: {self.length} makes {self.windows} '
-                       f'windows, more than {permutation.LARGEST}; raise it')
+      raise InputError(f'data.source.length: {self.length} makes '
+                       f'{self.windows} windows, more than '
+                       f'{permutation.LARGEST}; raise it')
     size = sum(len(s) * s.dtype.itemsize for s in self._streams.values())
     self.streams = size > RESIDENT_BYTES
 
@@ -90,7 +91,7 @@ class PreparedText(TextSource):
     """
     if self.streams:
       raise InputError(
-        'data.text_path: a corpus of more than '
+        'data.source.text_path: a corpus of more than '
         f'{RESIDENT_BYTES >> 20} MiB of tokens is streamed, and what was asked '
         'for needs it on the device; prepare a smaller part of the text')
     return super().batch(instance, seed, split, step, batch_size)

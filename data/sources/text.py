@@ -1,17 +1,53 @@
 """Text as a data source: windows of a token stream, scored in bits per byte."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sized
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data.batch import Batch, Instance, batch_key
-from data.config import DataConfig, InputError
+from data.errors import InputError
 from data.text import corpus
 from data.text.tokenizer import Tokenizer, tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+  """A text, and how it is cut."""
+
+  causal: ClassVar[bool] = True
+
+  length: int = 64  # T
+  # file or folder; '': embedded prose. A folder that `fathom data prepare`
+  # wrote brings its tokenizer and split: the next three are not read then
+  text_path: str = dataclasses.field(default='', metadata={'role': 'place'})
+  # bytes, unigram, bpe, or the path of a .model or tokenizer.json
+  tokenizer: str = dataclasses.field(
+    default='bytes', metadata={'role': 'place'})
+  vocab_size: int = 512  # of a tokenizer trained here
+  held_out: float = 0.1  # share of documents
+
+  @property
+  def name(self) -> str:
+    """The path of the text."""
+    return self.text_path or 'embedded prose'
+
+  def open(self) -> 'TextSource':
+    """Reads the text, or opens the prepared corpus that `text_path` names.
+
+    Raises:
+      InputError: text or a tokenizer that cannot be used, or a split that is
+        shorter than one window.
+    """
+    # Imported here: a prepared text is a text.
+    from data.sources.prepared import PreparedText
+    from data.text import shards
+    prepared = shards.is_prepared(self.text_path)
+    return PreparedText(self) if prepared else TextSource(self)
 
 
 class TextSource:
@@ -31,7 +67,7 @@ class TextSource:
   groups: tuple[str, ...] = ('all',)
   streams = False
 
-  def __init__(self, config: DataConfig):
+  def __init__(self, config: TextConfig):
     """Reads, splits and tokenizes the corpus.
 
     Args:
@@ -48,7 +84,7 @@ class TextSource:
       config.tokenizer, config.vocab_size, train)
     self.vocab_size = self.tokenizer.vocab_size
     self.bytes_V: np.ndarray | None = self.tokenizer.bytes_V
-    self.fingerprint: dict[str, Any] = {
+    self.fingerprint: Mapping[str, Any] = {
       **corpus.fingerprint(documents), 'tokenizer': self.tokenizer.name}
     self._streams: Mapping[str, Any] = {
       'train': _stream(self.tokenizer, train),
@@ -126,13 +162,13 @@ def _stream(tokens: Tokenizer, documents: list[str]) -> np.ndarray:
 def check_lengths(length: int, streams: Mapping[str, Sized]) -> None:
   """Raises InputError where a split cannot fill one window of `length`."""
   if length < 1:
-    raise InputError(f'data.length: {length} must be at least 1')
+    raise InputError(f'data.source.length: {length} must be at least 1')
   for split, stream in streams.items():
     if len(stream) <= length:
       raise InputError(
-        f'data.length: a window of {length} positions needs {length + 1} '
-        f'tokens, and the {split} split has {len(stream)}; lower data.length, '
-        'change data.held_out, or give more text')
+        f'data.source.length: a window of {length} positions needs '
+        f'{length + 1} tokens, and the {split} split has {len(stream)}; lower '
+        'data.source.length, change data.source.held_out, or give more text')
 
 
 def check_split(split: str) -> None:

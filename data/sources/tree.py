@@ -15,17 +15,58 @@ Tokens: symbols are 0 to q - 1, the masked leaf is q, the root query q + 1.
 Positions: 0 holds the root query, and 1 + i the leaf i.
 """
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data.batch import Batch, Instance, batch_key
-from data.config import DataConfig, InputError
+from data.errors import InputError
 from data.sources import belief_propagation
 from data.sources.uniform import uniform
 
 # Symbols of every node of a level, (B, 2^(l - level)) int32, by level.
 Nodes = dict[int, jax.Array]
+
+
+Objective = Literal['joint', 'root', 'masked']
+
+
+@dataclasses.dataclass(frozen=True)
+class TreeConfig:
+  """A kind of grammar, and what is asked of its sentences."""
+
+  name: ClassVar[str] = 'tree'
+  causal: ClassVar[bool] = False
+
+  symbols: int = 9  # q
+  levels: int = 3  # l
+  filter_level: int = 0  # k, levels below the root that are cut; 0: none
+  objective: Objective = 'joint'
+  sigma: float = 1.0  # spread of the transition logits
+
+  def validate(self) -> None:
+    """Raises InputError when there is no such grammar."""
+    if self.symbols < 2:
+      raise InputError(f'data.source.symbols: {self.symbols} leave nothing to '
+                       'tell apart; use at least 2')
+    if self.levels < 1:
+      raise InputError(f'data.source.levels: {self.levels} must be at least 1')
+    if not 0 <= self.filter_level <= self.levels:
+      nearest = 0 if self.filter_level < 0 else self.levels
+      raise InputError(
+        f'data.source.filter_level: {self.filter_level} must lie between 0 '
+        f'(nothing filtered) and data.source.levels={self.levels}; use '
+        f'{nearest}')
+    if self.sigma < 0:
+      raise InputError(f'data.source.sigma: {self.sigma} must be 0 or more')
+
+  def open(self) -> 'Tree':
+    """Raises InputError as `validate`."""
+    return Tree(self)
 
 
 class Tree:
@@ -41,13 +82,14 @@ class Tree:
   """
 
   bytes_V: np.ndarray | None = None
+  fingerprint: Mapping[str, Any] = {}
   streams = False
   groups: tuple[str, ...] = ('tree',)
   root_position = 0
 
-  def __init__(self, config: DataConfig):
-    """Raises InputError, naming the field and the values that work."""
-    _validate(config)
+  def __init__(self, config: TreeConfig):
+    """Raises InputError if `config` is not valid."""
+    config.validate()
     self.symbols = config.symbols
     self.levels = config.levels
     self.filter_level = config.filter_level
@@ -252,19 +294,3 @@ def _cumulative(probabilities: np.ndarray) -> np.ndarray:
 def _draw(uniform_BT: jax.Array, cdf_BTV: jax.Array) -> jax.Array:
   """Draws an index from each cumulative distribution, (B, T) int32."""
   return jnp.sum(uniform_BT[..., None] >= cdf_BTV, axis=-1, dtype=jnp.int32)
-
-
-def _validate(config: DataConfig) -> None:
-  """Raises InputError when there is no such grammar."""
-  if config.symbols < 2:
-    raise InputError(f'data.symbols: {config.symbols} leave nothing to tell '
-                     'apart; use at least 2')
-  if config.levels < 1:
-    raise InputError(f'data.levels: {config.levels} must be at least 1')
-  if not 0 <= config.filter_level <= config.levels:
-    nearest = 0 if config.filter_level < 0 else config.levels
-    raise InputError(
-      f'data.filter_level: {config.filter_level} must lie between 0 (nothing '
-      f'filtered) and data.levels={config.levels}; use {nearest}')
-  if config.sigma < 0:
-    raise InputError(f'data.sigma: {config.sigma} must be 0 or more')

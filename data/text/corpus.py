@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from data.config import InputError
+from data.errors import InputError
 
 # What a folder is searched for; a file that is named itself may end in
 # anything.
@@ -98,10 +98,10 @@ def split(documents: list[str],
     InputError: a share out of range, or fewer than two documents.
   """
   if not 0 < held_out < 1:
-    raise InputError(f'data.held_out: {held_out} must lie between 0 and 1, '
-                     'both excluded')
+    raise InputError(f'data.source.held_out: {held_out} must lie between 0 '
+                     'and 1, both excluded')
   if len(documents) < 2:
-    raise InputError('data.text_path: one document of '
+    raise InputError('data.source.text_path: one document of '
                      f'{len(documents[0].encode())} bytes cannot be split into '
                      'train and validation; give more text')
   places = [_hash(index) for index in range(len(documents))]
@@ -123,8 +123,8 @@ def _embedded() -> list[str]:
     from pydoc_data.topics import topics
   except ImportError:
     raise InputError(
-      'data.text_path: this Python comes without pydoc_data, the embedded '
-      'prose; name a UTF-8 file or folder of your own') from None
+      'data.source.text_path: this Python comes without pydoc_data, the '
+      'embedded prose; name a UTF-8 file or folder of your own') from None
   return [topics[name] for name in sorted(topics)]
 
 
@@ -208,4 +208,4 @@ def _reason(error: Exception) -> str:
 
 
 def _refuse(path: pathlib.Path, problem: str) -> NoReturn:
-  raise InputError(f'data.text_path: {path} {problem}') from None
+  raise InputError(f'data.source.text_path: {path} {problem}') from None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data.config import InputError
+from data.errors import InputError
 from data.text.tokenizer import Tokenizer, first_difference
 
 # A tokenizer.json does not say which of its marks ends a text; these are the
@@ -46,15 +46,15 @@ class HuggingFaceTokenizer(Tokenizer):
       import tokenizers
     except ImportError:
       raise InputError(
-        f'data.tokenizer: {origin} needs the package tokenizers; install the '
-        'extra hf (pip install "fathom[hf]")') from None
+        f'data.source.tokenizer: {origin} needs the package tokenizers; '
+        'install the extra hf (pip install "fathom[hf]")') from None
     try:
       content = json.loads(model)
       self._encoder = tokenizers.Tokenizer.from_str(model.decode())
     except Exception as error:  # the package raises bare Exception
       raise InputError(
-        f'data.tokenizer: {origin} is not a Hugging Face tokenizer.json, or '
-        f'is damaged ({error}); name another, or use bytes, unigram or '
+        f'data.source.tokenizer: {origin} is not a Hugging Face tokenizer.json'
+        f', or is damaged ({error}); name another, or use bytes, unigram or '
         'bpe') from None
     self._encoder.no_truncation()
     self._encoder.no_padding()
@@ -80,7 +80,7 @@ class HuggingFaceTokenizer(Tokenizer):
       [text], add_special_tokens=False)[0]
     if self._joined(encoded.ids) != text.encode():
       raise InputError(
-        f'data.tokenizer: {self.origin} does not keep the text '
+        f'data.source.tokenizer: {self.origin} does not keep the text '
         f'({first_difference(text, self.decode(encoded.ids))}), so bits per '
         'byte would be wrong; use a byte-level tokenizer, or one with byte '
         'fallback, without normalisation or a dummy prefix')

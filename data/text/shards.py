@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from data.config import InputError
+from data.errors import InputError
 from data.text import tokenizer as tokenizers
 from data.text.tokenizer import Tokenizer
 

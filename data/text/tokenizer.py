@@ -19,9 +19,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-import sentencepiece
 
-from data.config import InputError
+from data.errors import InputError
 
 TRAINED = ('unigram', 'bpe')
 
@@ -108,14 +107,16 @@ class SentencePieceTokenizer(Tokenizer):
     Raises:
       InputError: not a SentencePiece model.
     """
+    import sentencepiece  # here, since bytes do without
+
     sentencepiece.SetMinLogLevel(3)  # it would write its errors to stderr
     processor = sentencepiece.SentencePieceProcessor()
     try:
       processor.LoadFromSerializedProto(model)
     except RuntimeError:
-      raise InputError(f'data.tokenizer: {origin} is not a SentencePiece '
-                       'model, or is damaged; name another, or use bytes, '
-                       'unigram or bpe') from None
+      raise InputError(f'data.source.tokenizer: {origin} is not a '
+                       'SentencePiece model, or is damaged; name another, '
+                       'or use bytes, unigram or bpe') from None
     pieces = [_piece(processor, i) for i in range(processor.vocab_size())]
     separator = processor.eos_id()
     if separator < 0 or pieces[separator]:
@@ -142,7 +143,7 @@ class SentencePieceTokenizer(Tokenizer):
 
   def _refuse(self, text: str, decoded: str) -> NoReturn:
     raise InputError(
-      f'data.tokenizer: {self.origin} does not keep the text '
+      f'data.source.tokenizer: {self.origin} does not keep the text '
       f'({first_difference(text, decoded)}), so bits per byte would be wrong; '
       'use a model trained with the identity normalisation, byte fallback and '
       'no dummy prefix, or bytes, unigram or bpe')
@@ -186,9 +187,9 @@ def read_model(name: str) -> tuple[bytes, str]:
     return path.read_bytes(), str(path)
   except (OSError, RuntimeError) as error:
     reason = getattr(error, 'strerror', None) or error
-    raise InputError(f'data.tokenizer: {name!r} cannot be read ({reason}); use '
-                     'bytes, unigram, bpe or the path of a .model or '
-                     'tokenizer.json file') from None
+    raise InputError(f'data.source.tokenizer: {name!r} cannot be read '
+                     f'({reason}); use bytes, unigram, bpe or the path of a '
+                     '.model or tokenizer.json file') from None
 
 
 def opened(model: bytes, origin: str) -> Tokenizer:
@@ -216,6 +217,8 @@ def train(documents: list[str], kind: str, vocab_size: int) -> bytes:
     InputError: V too large or too small for the documents; the message says
       which V fit.
   """
+  import sentencepiece
+
   lines = [line for document in documents for line in _LINE.findall(document)]
   size = sum(len(line.encode()) for line in lines)
   model = io.BytesIO()
@@ -254,7 +257,7 @@ def _cached(documents: list[str], kind: str, vocab_size: int) -> Tokenizer:
       model = train(documents, kind, vocab_size)
     _write(path, model)
   except (OSError, RuntimeError) as error:
-    raise InputError(f'data.tokenizer: the trained model cannot be kept '
+    raise InputError(f'data.source.tokenizer: the trained model cannot be kept '
                      f'({error}); set XDG_CACHE_HOME to a folder that can be '
                      'written') from None
   return SentencePieceTokenizer(model, str(path))
@@ -286,11 +289,12 @@ def _piece(processor: Any, index: int) -> bytes:
 def _training_error(problem: str, kind: str, vocab_size: int) -> InputError:
   """SentencePiece's own words turned into the field, the numbers, the fix."""
   if found := re.search(r'smaller than required_chars\. \d+ vs (\d+)', problem):
-    return InputError(f'data.vocab_size: {vocab_size} is too small; the '
-                      f'characters of this text need at least {found[1]}')
+    return InputError(f'data.source.vocab_size: {vocab_size} is too small; '
+                      f'the characters of this text need at least {found[1]}')
   if found := re.search(r'value <= (\d+)', problem):
-    return InputError(f'data.vocab_size: {vocab_size} is too large; this text '
-                      f'has pieces for at most {found[1]} with {kind}')
-  return InputError(f'data.tokenizer: {kind} cannot be trained on this text '
-                    f'with data.vocab_size={vocab_size} ({problem.strip()}); '
-                    'use data.tokenizer=bytes')
+    return InputError(f'data.source.vocab_size: {vocab_size} is too large; '
+                      f'this text has pieces for at most {found[1]} with '
+                      f'{kind}')
+  return InputError(f'data.source.tokenizer: {kind} cannot be trained on this '
+                    f'text with data.source.vocab_size={vocab_size} '
+                    f'({problem.strip()}); use data.source.tokenizer=bytes')

@@ -90,8 +90,9 @@ def prepare(folder: Path, words: int) -> Path:
 def measure(config: Config, corpus: Path, folder: Path) -> Row:
   """Trains on a prepared corpus, streamed, and reads the loop's own clock."""
   config = program.complete(overrides.replace(
-    config, {'data.text_path': str(corpus), 'mesh': MeshConfig(replica=1)}))
-  source = program.source_of(program.shape(config).data)
+    config, {'data.source.text_path': str(corpus),
+             'mesh': MeshConfig(replica=1)}))
+  source = program.source_of(config)
   assert hasattr(source, 'streams')
   source.streams = True
   clock = Goodput()

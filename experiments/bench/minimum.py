@@ -82,7 +82,8 @@ def _stream(config: Config, axes: Mapping[str, int], scatters: bool) -> float:
   """Gathers and scatters of the residual stream over the tensor axis."""
   tensor = axes['tensor']
   batch = config.data.batch_size / (axes['data'] * axes['fsdp'])
-  size = FLOAT * batch * config.data.length * config.model.d_model
+  length = program.source_of(config).length
+  size = FLOAT * batch * length * config.model.d_model
   pairs = 4 * config.model.n_layers + 2
   return pairs * (2 if scatters else 3) * (tensor - 1) / tensor * size
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from data import DataConfig
+from data.sources.text import TextConfig
 from experiments.sweeps import overrides
 from model import ModelConfig
 from train import Config, MeshConfig, TrainConfig, program
@@ -16,9 +17,10 @@ def _gpt(n_layers: int, d_model: int, n_heads: int,
 
 
 SIZES = {
-  'S': Config(_gpt(4, 64, 4, 257), DataConfig(length=64, batch_size=32)),
-  'M': Config(_gpt(6, 256, 8, 512), DataConfig(length=256, batch_size=16)),
-  'L': Config(_gpt(12, 768, 12, 8192), DataConfig(length=512, batch_size=4)),
+  'S': Config(_gpt(4, 64, 4, 257), DataConfig(TextConfig(64), batch_size=32)),
+  'M': Config(_gpt(6, 256, 8, 512), DataConfig(TextConfig(256), batch_size=16)),
+  'L': Config(_gpt(12, 768, 12, 8192),
+              DataConfig(TextConfig(512), batch_size=4)),
 }
 
 

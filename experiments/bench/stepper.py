@@ -74,10 +74,10 @@ class Plain:
 
   def __init__(self, config: Config):
     """Draws the parameters."""
-    source = program.source_of(config.data)
+    source = program.source_of(config)
     self._text = np.asarray(source.instance(0)['train'])
     self._rng = np.random.default_rng(0)
-    self._shape = (config.data.batch_size, config.data.length)
+    self._shape = (config.data.batch_size, source.length)
     update = plain.optimizer(config.train)
     self._step = plain.step(config.model, update)
     self._params = plain.init(config.model, jax.random.key(0))

@@ -20,7 +20,7 @@ from experiments.bench.sizes import SIZES
 from experiments.machine import accelerators, process
 from experiments.sweeps import overrides
 from model import count
-from train import Config, MeshConfig, loop
+from train import Config, MeshConfig, loop, program
 
 # Tokens per second over those of plain JAX.
 AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
@@ -99,7 +99,7 @@ def measure(config: Config, seconds: float) -> list[Row]:
       and count.parameters(config.model).total < LARGE):
     variants.append(('float32', cores))
   flops = config.data.batch_size * count.train_flops(
-    config.model, config.data.length)
+    config.model, program.source_of(config).length)
   with ExitStack() as stack:
     takes: dict[str, interleaved.Take] = {}
     for dtype in dtypes():

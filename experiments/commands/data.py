@@ -19,7 +19,7 @@ from rich.progress import (
   TransferSpeedColumn,
 )
 
-from data.config import InputError
+from data.errors import InputError
 from data.prepare import run
 from data.prepare.malformed import SHOWN_LINES
 from data.prepare.run import Settings
@@ -141,7 +141,7 @@ def _parse(arguments: Sequence[str]
 
 def _as_flags(message: str) -> str:
   """A message of the data room in the words of this command."""
-  return re.sub(r'\bdata\.(tokenizer|vocab_size)',
+  return re.sub(r'\bdata\.source\.(tokenizer|vocab_size)',
                 lambda m: '--' + m[1].replace('_', '-'), message)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from data.config import InputError
+from data.errors import InputError
 from experiments.launch import workers
 from experiments.machine import compiler, platforms, process, usage
 from experiments.machine.usage import DeviceError, UsageError

@@ -96,9 +96,12 @@ def parse(arguments: Sequence[str]) -> Options:
 def _difference(held: dict[str, Any], config: Config) -> str:
   """The first field in which a stored config differs."""
   for path, _, value in overrides.leaves(config):
-    part, field = path.split('.')
-    before = held.get(part, {}).get(field)
-    if before != (list(value) if isinstance(value, tuple) else value):
+    before: Any = held
+    for name in path.split('.'):
+      before = before.get(name) if isinstance(before, dict) else None
+    if isinstance(before, dict):
+      before = before['kind']
+    if before != identity.plain(value):
       return f'{path} is {before} there and {value} here'
   return 'its data differ'
 

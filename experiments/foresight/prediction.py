@@ -16,11 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-import data
 import model
 from data.batch import Instance, Source
-from data.config import DataConfig
-from data.sources.text import TextSource
+from data.sources.text import TextConfig, TextSource
 from experiments.foresight import collectives, roofline, traffic
 from experiments.foresight import topology as topologies
 from experiments.foresight.collectives import Total
@@ -107,7 +105,7 @@ class Report:
 class UnreadText(TextSource):
   """Text that nobody has read yet: the shape of a corpus, and no tokens."""
 
-  def __init__(self, config: DataConfig, vocab_size: int, tokens: int):
+  def __init__(self, config: TextConfig, vocab_size: int, tokens: int):
     """Stands for a corpus of `tokens` ids below `vocab_size`."""
     self.length = config.length
     self.vocab_size = vocab_size
@@ -152,15 +150,15 @@ def abstract_source(config: Config, corpus: int) -> Source:
   Raises:
     ConfigError: the size of the vocabulary is known only from a file.
   """
-  if config.data.source != 'text':
-    return data.source(config.data)
-  sizes = {'bytes': 257, 'bpe': config.data.vocab_size,
-           'unigram': config.data.vocab_size}
-  vocab_size = config.model.vocab_size or sizes.get(config.data.tokenizer)
+  text = config.data.source
+  if not isinstance(text, TextConfig):
+    return text.open()
+  sizes = {'bytes': 257, 'bpe': text.vocab_size, 'unigram': text.vocab_size}
+  vocab_size = config.model.vocab_size or sizes.get(text.tokenizer)
   if not vocab_size:
-    raise ConfigError(f'model.vocab_size: 0, and {config.data.tokenizer!r} is '
-                      'not read ahead of time; set it')
-  return UnreadText(config.data, vocab_size, corpus)
+    raise ConfigError(f'model.vocab_size: 0, and {text.tokenizer!r} is not '
+                      'read ahead of time; set it')
+  return UnreadText(text, vocab_size, corpus)
 
 
 def lower(config: Config, mesh: Mesh, source: Any) -> jax.stages.Lowered:

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import json
 import sys
@@ -150,8 +151,12 @@ def _ours(module: str, home: Path) -> bool:
   """Whether a module is of `experiments/`, or stands in or below a folder."""
   if module.split('.')[0] == 'experiments':
     return True
-  file = getattr(sys.modules.get(module), '__file__', None)
-  return bool(file) and Path(file).is_relative_to(home)
+  if module in sys.modules:
+    file = getattr(sys.modules[module], '__file__', None)
+  else:  # what a function imports when it is called
+    spec = importlib.util.find_spec(module) if module else None
+    file = spec and spec.origin
+  return bool(file) and Path(str(file)).is_relative_to(home)
 
 
 def _home(value: Any) -> Path:

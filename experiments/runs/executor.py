@@ -299,7 +299,7 @@ def whole_mesh(config: Config, replicas: int) -> jax.sharding.Mesh:
 def flops_per_token(config: Config) -> float:
   """FLOPs of training on one token."""
   return cost.train_flops(config) / (
-    config.train.steps * loop.tokens(program.shape(config)))
+    config.train.steps * loop.tokens(config))
 
 
 def _since_start() -> float:

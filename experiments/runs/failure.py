@@ -5,7 +5,7 @@ from typing import Literal
 
 import jax
 
-from data.config import InputError
+from data.errors import InputError
 from experiments.machine.usage import DeviceError, UsageError
 from model.config import ConfigError
 from train.stop import CheckpointError

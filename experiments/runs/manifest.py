@@ -53,9 +53,8 @@ def code() -> dict[str, Any]:
 
 def fingerprints(configs: Sequence[Config]) -> list[Any]:
   """What identifies each text corpus that the runs read."""
-  read = dict.fromkeys(program.shape(config).data for config in configs)
-  found = [getattr(program.source_of(each), 'fingerprint', None)
-           for each in read]
+  found = [source.fingerprint for source in
+           dict.fromkeys(map(program.source_of, configs))]
   return [fingerprint for fingerprint in found if fingerprint]
 
 

@@ -81,7 +81,7 @@ class Subject:
   @property
   def source(self) -> Source:
     """Where the run's batches came from."""
-    return program.source_of(program.shape(self.config).data)
+    return program.source_of(self.config)
 
   @functools.cached_property
   def instance(self) -> Instance:

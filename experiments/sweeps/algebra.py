@@ -46,7 +46,8 @@ class Cell:
 def product(base: Config, axes: Axes, pins: Pins | None = None) -> Sweep:
   """Every combination of the axes; the last axis varies fastest.
 
-  A pinned field keeps its value whatever the base or an axis says.
+  A pinned field keeps its value whatever the base or an axis says; one that
+  the base has not is left out.
   """
   return _configs(base, axes, itertools.product(*axes.values()), pins or {})
 
@@ -59,7 +60,8 @@ def zipped(base: Config, axes: Axes, pins: Pins | None = None) -> Sweep:
 def _configs(base: Config, axes: Axes, values: Iterable[tuple[Any, ...]],
              pins: Pins) -> Sweep:
   return tuple(dict.fromkeys(
-    overrides.replace(base, {**dict(zip(axes, v)), **pins}) for v in values))
+    overrides.replace(base, {**dict(zip(axes, v)),
+                             **overrides.held(base, pins)}) for v in values))
 
 
 def chain(*sweeps: Sweep) -> Sweep:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from data import DataConfig
+from data.sources.text import TextConfig
 from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
 from model import ModelConfig
@@ -25,7 +26,7 @@ CONFIGS: dict[str, Config] = {
   #   8 devices, a pod   the same; on a pod add --distributed
   'lm-small': Config(
     ModelConfig(n_layers=4, d_model=64, n_heads=4),
-    DataConfig(source='text', length=128, batch_size=32),
+    DataConfig(TextConfig(length=128), batch_size=32),
     TrainConfig(steps=2000, learning_rate=3e-3, evaluate_every=500),
     MeshConfig(replica=1, data=-1)),
   # GPT-2 small (Radford et al., 2019) with the rates of nanoGPT (Karpathy,
@@ -42,8 +43,8 @@ CONFIGS: dict[str, Config] = {
       n_layers=12, d_model=768, n_heads=12, position='learned',
       unembedding='tied', parameterisation='standard', vocab_size=50304,
       dtype='bfloat16'),
-    DataConfig(source='text', length=1024, batch_size=512, tokenizer='bpe',
-               vocab_size=50257, held_out=0.01),
+    DataConfig(TextConfig(length=1024, tokenizer='bpe', vocab_size=50257,
+                          held_out=0.01), batch_size=512),
     TrainConfig(steps=19_073, learning_rate=6e-4, weight_decay=0.1,
                 warmup_fraction=0.037, evaluate_every=1000,
                 checkpoint_every=1000, microbatches=16),
@@ -62,8 +63,8 @@ CONFIGS: dict[str, Config] = {
       feed_forward='gated', activation='silu', ff_multiple=2.75,
       parameterisation='standard', vocab_size=32_000, dtype='bfloat16',
       remat='dots'),
-    DataConfig(source='text', length=2048, batch_size=1024, tokenizer='bpe',
-               vocab_size=32_000, held_out=0.005),
+    DataConfig(TextConfig(length=2048, tokenizer='bpe', vocab_size=32_000,
+                          held_out=0.005), batch_size=1024),
     TrainConfig(steps=10_500, learning_rate=4e-4, weight_decay=0.1,
                 warmup_fraction=0.02, evaluate_every=500,
                 checkpoint_every=500, microbatches=16),

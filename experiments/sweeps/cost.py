@@ -20,7 +20,7 @@ def parameters(config: Config) -> int:
 @functools.cache
 def train_flops(config: Config) -> float:
   """FLOPs of the whole training run: forward and backward."""
-  length = program.source_of(program.shape(config).data).length
+  length = program.source_of(config).length
   examples = config.train.steps * config.data.batch_size
   return float(count.train_flops(config.model, length) * examples)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.config import InputError
+from data.errors import InputError
 from experiments.sweeps import overrides
 from experiments.sweeps.task import Exact, Pretrained, Task, Train
 from train import program
@@ -49,8 +49,7 @@ def fields(config: Config) -> dict[str, Any]:
   What a data source reads from files is there as the source's fingerprint.
   """
   found = _differing(config, '')
-  source = program.source_of(program.shape(config).data)
-  fingerprint = getattr(source, 'fingerprint', None)
+  fingerprint = program.source_of(config).fingerprint
   return {**found, 'fingerprint': fingerprint} if fingerprint else found
 
 
@@ -99,7 +98,7 @@ def _differing(config: Any, prefix: str) -> dict[str, Any]:
   found: dict[str, Any] = {}
   for field in dataclasses.fields(config):
     role = field.metadata.get('role')
-    if role in ('execution', 'content'):  # content: in the fingerprint
+    if role in ('execution', 'place'):  # a place: see the fingerprint
       continue
     value, path = getattr(config, field.name), prefix + field.name
     default = (field.default_factory() if callable(field.default_factory)

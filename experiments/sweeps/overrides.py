@@ -129,6 +129,12 @@ def replace(config: Any, values: Mapping[str, Any]) -> Any:
   return dataclasses.replace(config, **own)
 
 
+def held(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+  """Those of the values whose fields a config has."""
+  paths = {path for path, _, _ in leaves(config)}
+  return {path: value for path, value in values.items() if path in paths}
+
+
 def _chosen(config: Any, field: dataclasses.Field[Any], value: Any) -> Any:
   choices = kinds(field)
   if not choices or not isinstance(value, str):

@@ -7,26 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import data
 from data.batch import SPLITS, batch_key
+from data.sources.hop_string import HopStringConfig
+from data.sources.pointer_chasing import PointerChasingConfig
+from data.sources.tree import TreeConfig
 
 CONFIGS = {
-  'direct': data.DataConfig(
-    source='pointer_chasing', symbols=9, hops=(1, 2, 4)),
-  'chain_of_thought': data.DataConfig(
-    source='pointer_chasing', symbols=9, hops=(1, 2, 4),
-    reasoning='chain_of_thought'),
-  'hop_string': data.DataConfig(
-    source='hop_string', symbols=4, length=24, hops=(0, 1, 3)),
-  'tree': data.DataConfig(
-    source='tree', symbols=4, levels=3, filter_level=1),
+  'direct': PointerChasingConfig(symbols=9, hops=(1, 2, 4)),
+  'chain_of_thought': PointerChasingConfig(
+    symbols=9, hops=(1, 2, 4), reasoning='chain_of_thought'),
+  'hop_string': HopStringConfig(symbols=4, length=24, hops=(0, 1, 3)),
+  'tree': TreeConfig(symbols=4, levels=3, filter_level=1),
 }
 B = 8
 
 
 @pytest.fixture(params=CONFIGS, scope='module')
 def source(request):
-  return data.source(CONFIGS[request.param])
+  return CONFIGS[request.param].open()
 
 
 @pytest.fixture(scope='module')
@@ -95,8 +93,3 @@ def test_keys_are_distinct():
   keys = {np.asarray(jax.random.key_data(batch_key(*place))).tobytes()
           for place in places}
   assert len(keys) == 27
-
-
-def test_an_unknown_source_is_named():
-  with pytest.raises(data.InputError, match=r'data\.source.*hop_string'):
-    data.source(data.DataConfig(source='images'))

@@ -21,7 +21,7 @@ from corpora import (
   write_parquet,
 )
 
-from data.config import InputError
+from data.errors import InputError
 from data.prepare import work
 from data.text import shards
 

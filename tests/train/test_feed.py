@@ -19,6 +19,7 @@ class Streamed:
   length = 6
   groups = ('all',)
   bytes_V = None
+  fingerprint = None
 
   def __init__(self):
     self.tokens = np.random.default_rng(0).integers(0, 7, 500).astype(np.int32)

@@ -7,6 +7,7 @@ import pytest
 
 import train
 from data import DataConfig
+from data.sources.pointer_chasing import PointerChasingConfig
 from model import ModelConfig
 from train import (
   Config,
@@ -22,8 +23,7 @@ from train import (
 BASE = Config(
   model=ModelConfig(n_layers=2, d_model=16, n_heads=2, position='none',
                     mask='bidirectional', base_width=16),
-  data=DataConfig(source='pointer_chasing', batch_size=8, symbols=5,
-                  hops=(1, 2)),
+  data=DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2)), batch_size=8),
   train=TrainConfig(steps=12, chunk_steps=5, learning_rate=3e-3,
                     evaluation_batches=2),
   mesh=MeshConfig(replica=1),

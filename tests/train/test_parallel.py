@@ -10,6 +10,8 @@ import pytest
 
 import model
 from data import DataConfig
+from data.sources.hop_string import HopStringConfig
+from data.sources.pointer_chasing import PointerChasingConfig
 from experiments.foresight import collectives
 from model import ModelConfig, parameterisation
 from train import (
@@ -34,8 +36,8 @@ ATTENTION = ModelConfig(
   vocab_size=16)
 BASE = Config(
   model=ATTENTION,
-  data=DataConfig(source='hop_string', batch_size=8, length=16, symbols=5,
-                  hops=(1, 2)),
+  data=DataConfig(HopStringConfig(length=16, symbols=5, hops=(1, 2)),
+                  batch_size=8),
   train=TrainConfig(steps=STEPS, chunk_steps=STEPS, epsilon=EPSILON,
                     learning_rate=1e-2, warmup_fraction=0),
   mesh=MeshConfig(replica=1))
@@ -157,7 +159,7 @@ def test_a_large_model_is_drawn_where_its_parameters_live(monkeypatch):
 def test_sizes_that_stay_whole_equal_one_device():
   """An odd vocabulary and length are not split over `tensor`."""
   assert_equals_one_device(changed(
-    model={'vocab_size': 17}, data={'length': 15},
+    model={'vocab_size': 17}, data={'source': HopStringConfig(15, 5, (1, 2))},
     mesh={'data': 2, 'tensor': 4}))
 
 
@@ -173,8 +175,9 @@ def test_pmap_with_microbatches_and_replicas_equals_one_device():
 
 # A chain of thought scores k positions of an example: uneven weights.
 UNEVEN = changed(
-  data={'source': 'pointer_chasing', 'reasoning': 'chain_of_thought',
-        'symbols': 7, 'hops': (1, 3)}, model={'vocab_size': 80})
+  data={'source': PointerChasingConfig(
+    symbols=7, hops=(1, 3), reasoning='chain_of_thought')},
+  model={'vocab_size': 80})
 
 
 @pytest.mark.parametrize('count', [2, 8])
@@ -229,7 +232,7 @@ def test_an_evaluation_takes_its_batch_in_microbatches_too():
 
 def test_microbatches_count_by_the_positions_they_score():
   config = program.shape(program.complete(UNEVEN))
-  source = program.source_of(config.data)
+  source = program.source_of(config)
   batch = source.batch({}, 0, 'train', 0, 8)
   batch = batch._replace(weights_BT=batch.weights_BT.at[:5].set(0))
   weight = batch.weights_BT.sum()

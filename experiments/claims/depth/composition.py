@@ -25,7 +25,8 @@ import numpy as np
 import model
 from data.batch import Instance, Source
 from data.config import DataConfig
-from data.sources.pointer_chasing import PointerChasing
+from data.sources.hop_string import HopString, HopStringConfig
+from data.sources.pointer_chasing import PointerChasing, PointerChasingConfig
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
 from experiments.runs.subject import Row, Subject
@@ -54,8 +55,8 @@ BASE = Config(
   model=ModelConfig(d_model=32, n_heads=2, position='none',
                     mask='bidirectional', norm='rms', activation='relu',
                     ff_multiple=2.0, base_width=32),
-  data=DataConfig(source='pointer_chasing', batch_size=48, symbols=9,
-                  hops=(1, 2, 3, 4), queries='all'),
+  data=DataConfig(PointerChasingConfig(symbols=9, hops=(1, 2, 3, 4),
+                                       queries='all'), batch_size=48),
   # The long warm-up and the decay are what makes three layers learn four links
   # in time; one and two layers learn theirs sooner with them, too.
   train=TrainConfig(learning_rate=8e-3, weight_decay=0.3, warmup_fraction=0.2,
@@ -66,8 +67,8 @@ BASE = Config(
 PUBLISHED = Config(
   model=ModelConfig(d_model=128, position='learned', vocab_size=30,
                     base_width=128, parameterisation='standard'),
-  data=DataConfig(source='hop_string', batch_size=32, length=101, symbols=4,
-                  hops=tuple(range(17))),
+  data=DataConfig(HopStringConfig(length=101, symbols=4,
+                                  hops=tuple(range(17))), batch_size=32),
   train=TrainConfig(steps=100_001, learning_rate=1e-4, decay='linear',
                     warmup_fraction=0.01, final_fraction=0.0,
                     evaluation_batches=54, evaluate_every=10_000,
@@ -97,7 +98,7 @@ def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   few = seeds[:SIDE_SEEDS]
   looped = arm(3, seeds=few, model__layers='tied')
   chained = arm(1, seeds=few, model__mask='causal',
-                data__reasoning='chain_of_thought')
+                data__source__reasoning='chain_of_thought')
   return (*cells('composition', 'plain', arm(1, 2, 3)),
           *cells('composition', 'wide', matched(arm(1), n_layers=3)),
           *cells('composition', 'looped', () if preset == 'smoke' else looped),
@@ -109,7 +110,7 @@ def notes(preset: str, pins: Pins) -> list[str]:
   if preset == 'accelerator':
     return ['three seeds are a smoke test and decide nothing; the published '
             'table has one']
-  wide = overrides.replace(BASE, {'model.n_layers': 1, **pins})
+  wide, = product(BASE, {'model.n_layers': (1,)}, pins)
   return [f'wide: {as_large_as(wide, n_layers=3).describe()}']
 
 
@@ -192,18 +193,19 @@ def _declare_published() -> Stratum:
 
 def measure(run: Subject) -> list[Row]:
   """Held-out accuracy by link count, and what it has to be held against."""
-  hops = run.config.data.hops
-  accuracy = run.scores['accuracy']
-  if run.config.data.reasoning == 'chain_of_thought':
+  source, accuracy = run.source, run.scores['accuracy']
+  assert isinstance(source, (PointerChasing, HopString))
+  hops = source.hops
+  if isinstance(source, PointerChasing) and source.chain_of_thought:
     accuracy = generated_accuracy(run)
   rows = [Row('accuracy', float(a), {'hops': k})
           for k, a in zip(hops, accuracy)]
   rows += [Row('loss', float(v), {'hops': k})
            for k, v in zip(hops, run.scores['loss'])]
-  if isinstance(run.source, PointerChasing):
+  if isinstance(source, PointerChasing):
     rows += [Row('shortcut_accuracy', s, {'hops': k})
              for k, s in zip(hops, shortcut_accuracy(run))]
-    rows += [Row('chance_accuracy', run.source.chance),
+    rows += [Row('chance_accuracy', source.chance),
              Row('initial_accuracy', initial_accuracy(run))]
   return rows
 

@@ -26,7 +26,7 @@ import numpy as np
 
 import model
 from data.config import DataConfig
-from data.sources.tree import Tree
+from data.sources.tree import Tree, TreeConfig
 from experiments.instruments.tree import decodability, interchange
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
@@ -41,19 +41,19 @@ BASES = {
   'smoke': Config(
     model=ModelConfig(d_model=32, n_heads=1, position='learned',
                       mask='bidirectional', base_width=32, unroll=1),
-    data=DataConfig(source='tree', batch_size=32, symbols=4, levels=2),
+    data=DataConfig(TreeConfig(symbols=4, levels=2), batch_size=32),
     train=TrainConfig(steps=10, learning_rate=3e-3, evaluation_batches=2)),
   'cpu': Config(
     model=ModelConfig(d_model=32, n_heads=1, position='learned',
                       mask='bidirectional', norm='rms', activation='relu',
                       base_width=32),
-    data=DataConfig(source='tree', batch_size=128, symbols=4, levels=3),
+    data=DataConfig(TreeConfig(symbols=4, levels=3), batch_size=128),
     train=TrainConfig(steps=1000, learning_rate=3e-3, weight_decay=0.3,
                       warmup_fraction=0.2, evaluation_batches=8)),
   'accelerator': Config(
     model=ModelConfig(d_model=128, n_heads=1, position='learned',
                       mask='bidirectional', base_width=128, base_layers=4),
-    data=DataConfig(source='tree', batch_size=128, symbols=4, levels=4),
+    data=DataConfig(TreeConfig(symbols=4, levels=4), batch_size=128),
     train=TrainConfig(steps=50_000, learning_rate=1e-3, chunk_steps=1000,
                       evaluation_batches=16, checkpoint_every=10_000)),
 }
@@ -70,7 +70,7 @@ def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   found: list[Cell] = []
   for height, n in itertools.product(HEIGHTS[preset], DEPTHS[preset]):
     shaped = overrides.replace(BASES[preset], {
-      'data.levels': height, 'model.n_layers': n})
+      'data.source.levels': height, 'model.n_layers': n})
     found += cells('hierarchy', f'l = {height}', zipped(shaped, {
       'data.seed': grammars, 'train.seed': grammars}, pins))
   return tuple(found)
@@ -142,7 +142,8 @@ def declare(preset: str) -> Stratum:
 
 def measure(run: Subject) -> list[Row]:
   """Excess over Bayes, and what each layer knows and uses of each level."""
-  height = run.config.data.levels
+  assert isinstance(run.source, Tree)
+  height = run.source.levels
   excess = excess_bits(run)
   rows = [Row('loss', float(run.scores['loss'][0])),
           Row('excess_bits', float(excess[:2].mean())),

@@ -6,9 +6,9 @@ Refuted if twelve layers are shown to be within 0.03 bits per byte of one at
 fixed width. If only the fixed-width family gains, parameters did it, and the
 verdict is conditional.
 
-The corpus is `data.text_path`; by default the English prose that ships with
-Python. The unit of replication is the seed (initial weights and order of the
-batches), so what is found holds for that corpus.
+The corpus is `data.source.text_path`; by default the English prose that
+ships with Python. The unit of replication is the seed (initial weights and
+order of the batches), so what is found holds for that corpus.
 """
 
 import functools
@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from data.config import DataConfig
+from data.sources.text import TextConfig
 from experiments.instruments import lens
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
@@ -46,7 +47,7 @@ LENS = jax.jit(lens.logit_lens, static_argnums=0)
 
 CPU = Config(
   model=ModelConfig(d_model=48, n_heads=2, base_width=48, base_layers=2),
-  data=DataConfig(source='text', batch_size=8, length=64),
+  data=DataConfig(TextConfig(length=64), batch_size=8),
   train=TrainConfig(steps=300, learning_rate=4e-3,
                     evaluation_batches=1000),
 )
@@ -57,7 +58,7 @@ BASES = {
   'accelerator': Config(
     model=ModelConfig(d_model=256, n_heads=8, base_width=256, base_layers=4,
                       dtype='bfloat16'),
-    data=DataConfig(source='text', batch_size=64, length=256),
+    data=DataConfig(TextConfig(length=256), batch_size=64),
     train=TrainConfig(steps=20_000, learning_rate=1e-3, chunk_steps=500,
                       evaluate_every=2000, checkpoint_every=2000,
                       evaluation_batches=64),

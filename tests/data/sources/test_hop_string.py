@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import data
+from data.sources.hop_string import HopStringConfig
 
 
 def open_source(length=33, hops=(0, 1, 2, 4), symbols=4):
-  return data.source(data.DataConfig(
-    source='hop_string', length=length, hops=hops, symbols=symbols))
+  return HopStringConfig(
+    length=length, hops=hops, symbols=symbols).open()
 
 
 def draw(source, batch_size):
@@ -89,10 +90,10 @@ def test_the_vocabulary_is_the_published_one_and_grows_when_it_must():
 
 
 def test_impossible_strings_are_refused_with_the_way_out():
-  with pytest.raises(data.InputError, match=r'data\.length.*at least 51'):
+  with pytest.raises(data.InputError, match=r'source\.length.*at least 51'):
     open_source(length=50, hops=(16,))
   assert open_source(length=51, hops=(16,)).length == 51
-  with pytest.raises(data.InputError, match=r'data\.symbols.*at least 3'):
+  with pytest.raises(data.InputError, match=r'source\.symbols.*at least 3'):
     open_source(symbols=2)
-  with pytest.raises(data.InputError, match=r'data\.hops.*at least 0'):
+  with pytest.raises(data.InputError, match=r'source\.hops.*at least 0'):
     open_source(hops=(-1,))

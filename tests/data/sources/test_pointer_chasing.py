@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import data
+from data.sources.pointer_chasing import PointerChasingConfig
 
 HOPS = (1, 2, 3, 4)
 
 
 def open_source(reasoning='direct', symbols=9, hops=HOPS):
-  return data.source(data.DataConfig(
-    source='pointer_chasing', symbols=symbols, hops=hops, reasoning=reasoning))
+  return PointerChasingConfig(
+    symbols=symbols, hops=hops, reasoning=reasoning).open()
 
 
 @functools.cache
@@ -113,16 +114,16 @@ def test_one_link_either_way_is_no_better_than_chance(k):
 
 @pytest.mark.parametrize('symbols', [0, 5, 8])
 def test_a_shortcut_is_refused_with_the_way_out(symbols):
-  with pytest.raises(data.InputError, match=r'data\.symbols.*at least 9'):
+  with pytest.raises(data.InputError, match=r'source\.symbols.*at least 9'):
     open_source(symbols=symbols)
 
 
 def test_link_counts_are_checked():
-  with pytest.raises(data.InputError, match=r'data\.hops.*at least 1'):
+  with pytest.raises(data.InputError, match=r'source\.hops.*at least 1'):
     open_source(hops=(0, 1))
-  with pytest.raises(data.InputError, match=r'data\.hops.*\(1, 2\)'):
+  with pytest.raises(data.InputError, match=r'source\.hops.*\(1, 2\)'):
     open_source(hops=(2, 1, 2))
-  with pytest.raises(data.InputError, match=r'data\.hops'):
+  with pytest.raises(data.InputError, match=r'source\.hops'):
     open_source(hops=())
 
 
@@ -180,9 +181,7 @@ def test_free_running_reads_only_what_was_emitted(skill):
 
 
 def test_all_queries_ask_each_symbol_for_the_same_links():
-  config = data.DataConfig(source='pointer_chasing', symbols=9, hops=HOPS,
-                           queries='all')
-  source = data.source(config)
+  source = PointerChasingConfig(symbols=9, hops=HOPS, queries='all').open()
   batch = jax.tree.map(np.asarray, jax.jit(
     lambda: source.batch({}, 0, 'train', 0, 50))())
   v = source.symbols

@@ -8,29 +8,29 @@ import numpy as np
 import pytest
 from corpora import documents
 
-import data
 from data.batch import StreamedSource
-from data.config import DataConfig, InputError
+from data.errors import InputError
 from data.prefetch import Prefetch
 from data.sources import prepared
+from data.sources.text import TextConfig
 
 LENGTH, BATCH = 24, 7
 
 
 @pytest.fixture(scope='module')
 def config(made):
-  return DataConfig(text_path=str(made), length=LENGTH)
+  return TextConfig(text_path=str(made), length=LENGTH)
 
 
 @pytest.fixture(scope='module')
 def source(config):
-  return data.source(config)
+  return config.open()
 
 
 @pytest.fixture
 def streamed(config, monkeypatch):
   monkeypatch.setattr(prepared, 'RESIDENT_BYTES', 1000)
-  return data.source(config)
+  return config.open()
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 5))
@@ -129,9 +129,9 @@ def test_prefetched_batches_are_those_of_their_steps(source):
 
 def test_an_unusable_folder_is_an_error_of_the_field(config, tmp_path):
   (tmp_path / 'corpus.request.json').write_text('{}')
-  with pytest.raises(InputError, match=r'data\.text_path: .* not finished'):
-    data.source(DataConfig(text_path=str(tmp_path)))
-  with pytest.raises(InputError, match=r'data\.length: .* train split'):
-    data.source(DataConfig(text_path=config.text_path, length=10**6))
+  with pytest.raises(InputError, match=r'source\.text_path: .* not finished'):
+    TextConfig(text_path=str(tmp_path)).open()
+  with pytest.raises(InputError, match=r'source\.length: .* train split'):
+    TextConfig(text_path=config.text_path, length=10**6).open()
   with pytest.raises(InputError, match="no 'test' split"):
-    data.source(config).host_batch(0, 'test', 0, 1)
+    config.open().host_batch(0, 'test', 0, 1)

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import data
-from data.config import DataConfig, InputError
-from data.sources.text import TextSource
+from data.errors import InputError
+from data.sources.text import TextConfig, TextSource
 from data.text import corpus
 
 LENGTH = 16
@@ -29,7 +28,7 @@ def config(tmp_path_factory):
   folder = tmp_path_factory.mktemp('corpus')
   for i, text in enumerate(corpus.read('')[:30]):
     (folder / f'{i:02}.txt').write_text(text[:800] + ' é 🙂\n')
-  return DataConfig(text_path=str(folder), length=LENGTH, vocab_size=352,
+  return TextConfig(text_path=str(folder), length=LENGTH, vocab_size=352,
                     held_out=0.2)
 
 
@@ -66,7 +65,7 @@ def scored(source, batch_size, split='validation'):
 
 
 def test_source_is_opened_by_name(config):
-  opened = data.source(config)
+  opened = config.open()
   assert opened.vocab_size == 257
   assert opened.length == LENGTH
   assert opened.groups == ('all',)
@@ -203,21 +202,21 @@ def test_train_is_endless_and_there_is_no_test_split(bytes_source):
 
 
 def test_a_split_shorter_than_a_window_is_refused(config):
-  with pytest.raises(InputError, match=r'data\.length: .* validation split'):
+  with pytest.raises(InputError, match=r'source\.length: .* validation split'):
     TextSource(dataclasses.replace(config, length=10_000))
-  with pytest.raises(InputError, match=r'data\.length: 0 must be at least 1'):
+  with pytest.raises(InputError, match=r'source\.length: 0 must be at least 1'):
     TextSource(dataclasses.replace(config, length=0))
 
 
 def test_the_longest_window_that_fits_is_taken(config, bytes_source):
   shortest = min(map(len, bytes_source.instance(0).values()))
   TextSource(dataclasses.replace(config, length=shortest - 1))
-  with pytest.raises(InputError, match=r'data\.length'):
+  with pytest.raises(InputError, match=r'source\.length'):
     TextSource(dataclasses.replace(config, length=shortest))
 
 
 def test_default_source_is_the_embedded_prose():
-  prose = TextSource(DataConfig())
+  prose = TextSource(TextConfig())
   assert prose.fingerprint['documents'] == len(corpus.read(''))
   share = len(prose.instance(0)['validation']) / prose.fingerprint['bytes']
   assert 0.02 < share < 0.3

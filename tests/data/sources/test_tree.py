@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import data
-from data.sources.tree import random_transitions, splice
+from data.sources.tree import TreeConfig, random_transitions, splice
 
 
 def open_source(**fields):
   fields = {'symbols': 4, 'levels': 3, **fields}
-  return data.source(data.DataConfig(source='tree', **fields))
+  return TreeConfig(**fields).open()
 
 
 @functools.cache
@@ -259,5 +259,5 @@ def test_splicing_changes_one_node_and_its_ancestors():
   ('symbols', 1, '2'), ('levels', 0, '1'), ('filter_level', 4, 'use 3'),
   ('filter_level', -1, 'use 0'), ('sigma', -1., '0 or more')])
 def test_impossible_grammars_are_refused_with_the_way_out(field, value, fix):
-  with pytest.raises(data.InputError, match=rf'data\.{field}.*{fix}'):
+  with pytest.raises(data.InputError, match=rf'data\.source\.{field}.*{fix}'):
     open_source(**{field: value})

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from data.config import InputError
+from data.errors import InputError
 from data.text import corpus
 
 PARAGRAPHS = ''.join(
@@ -24,7 +24,7 @@ def refusal(path):
   with pytest.raises(InputError) as error:
     corpus.read(str(path))
   message = str(error.value)
-  assert message.startswith('data.text_path: ')
+  assert message.startswith('data.source.text_path: ')
   assert '\n' not in message
   assert error.value.__suppress_context__ or not error.value.__context__
   return message
@@ -116,7 +116,7 @@ def test_neither_split_is_empty(held_out, count):
 
 @pytest.mark.parametrize('held_out', [0, 1, -0.1, 2, float('nan')])
 def test_a_share_out_of_range_is_refused(held_out):
-  with pytest.raises(InputError, match=r'data\.held_out: .* between 0 and 1'):
+  with pytest.raises(InputError, match=r'source\.held_out: .* between 0 and 1'):
     corpus.split(['a', 'b'], held_out)
 
 

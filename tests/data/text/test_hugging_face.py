@@ -6,7 +6,7 @@ import sys
 import pytest
 from corpora import all_texts, documents, prepare, write_jsonl
 
-from data.config import InputError
+from data.errors import InputError
 from data.text.tokenizer import tokenizer
 
 tokenizers = pytest.importorskip('tokenizers')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from corpora import SHARDED, documents, prepare, write_jsonl
 
-from data.config import InputError
+from data.errors import InputError
 from data.text import shards
 
 

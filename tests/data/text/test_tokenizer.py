@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from data.config import InputError
+from data.errors import InputError
 from data.text import corpus
 from data.text.tokenizer import (
   ByteTokenizer,
@@ -157,10 +157,10 @@ def refusal(name, vocab_size=VOCAB_SIZE, documents=DOCUMENTS):
 def test_vocabulary_that_does_not_fit_says_what_would(kind, capfd):
   small = refusal(kind, vocab_size=270)
   least = int(small.split('at least ')[1])
-  assert small.startswith('data.vocab_size: 270 is too small')
+  assert small.startswith('data.source.vocab_size: 270 is too small')
   large = refusal(kind, vocab_size=200_000)
   most = int(large.split('at most ')[1].split()[0])
-  assert large.startswith('data.vocab_size: 200000 is too large')
+  assert large.startswith('data.source.vocab_size: 200000 is too large')
   assert capfd.readouterr() == ('', '')
   for fits in (least, most):
     assert tokenizer(kind, fits, DOCUMENTS).vocab_size == fits
@@ -168,11 +168,12 @@ def test_vocabulary_that_does_not_fit_says_what_would(kind, capfd):
 
 @pytest.mark.parametrize('vocab_size', [-1, 0, 1, 2**40])
 def test_senseless_vocabulary_is_refused(vocab_size):
-  assert 'data.vocab_size' in refusal('bpe', vocab_size)
+  assert 'data.source.vocab_size' in refusal('bpe', vocab_size)
 
 
 def test_text_that_cannot_train_is_refused():
-  assert 'data.tokenizer=bytes' in refusal('unigram', 300, ['\n\n', '\n'])
+  refused = refusal('unigram', 300, ['\n\n', '\n'])
+  assert 'data.source.tokenizer=bytes' in refused
 
 
 def test_unknown_name_lists_the_choices():

@@ -8,6 +8,7 @@ import pytest
 
 import model
 from data import DataConfig
+from data.sources.text import TextConfig
 from experiments import bench
 from experiments.bench import (
   compilation,
@@ -31,7 +32,7 @@ from train import mesh as mesh_lib
 TINY = sizes.single(Config(
   dataclasses.replace(sizes.SIZES['S'].model, n_layers=2, d_model=16,
                       vocab_size=264, unroll=1),
-  DataConfig(length=16, batch_size=8)))
+  DataConfig(TextConfig(length=16), batch_size=8)))
 
 
 def laid_out(**axes):
@@ -138,7 +139,7 @@ def test_compiled_programs_send_what_their_layout_needs(axes, least, most):
   # As large as size S, where what is left out of the minimum counts little.
   config = overrides.replace(laid_out(**axes), {
     'model.n_layers': 1, 'model.d_model': 64, 'model.vocab_size': 512,
-    'model.max_length': 64, 'data.length': 64, 'data.batch_size': 32})
+    'model.max_length': 64, 'data.source.length': 64, 'data.batch_size': 32})
   mesh = mesh_lib.make(config.mesh)
   source = prediction.abstract_source(config, 2**12)
   text = prediction.lower(config, mesh, source).compile().as_text()
@@ -167,7 +168,7 @@ def test_the_minimum_is_what_the_papers_say():
   # Korthikanti et al., 2022: four reductions of the stream for each layer,
   # beside the gradients of norms and of the bias that writes to the stream.
   deeper = overrides.replace(TINY, {'model.n_layers': 3})
-  stream = 4 * TINY.data.batch_size * TINY.data.length * TINY.model.d_model
+  stream = 4 * TINY.data.batch_size * TINY.model.max_length * TINY.model.d_model
   vectors = 4 * 5 * TINY.model.d_model
   assert sent(deeper, tensor=4) - sent(TINY, tensor=4) == pytest.approx(
     2 * 3 / 4 * (4 * stream + vectors))
@@ -208,8 +209,8 @@ def test_a_streamed_run_waits_less_than_it_works(tmp_path):
   assert finite(row)
   assert row.first <= row.wait
   assert row.share < 1
-  assert program.source_of(program.shape(overrides.replace(
-    config, {'data.text_path': str(corpus)})).data).streams
+  assert program.source_of(overrides.replace(
+    config, {'data.source.text_path': str(corpus)})).streams
 
 
 def test_a_save_is_counted_against_the_interval(tmp_path):

@@ -41,7 +41,9 @@ def fails(arguments, capsys):
   (['plan', 'depth', '--config.data.text_path=/no/such/file'],
    '/no/such/file'),
   (['plan', 'depth', '--strata=hierarchy', '--config.data.levels=0'],
-   'data.levels'),
+   'data.source.levels'),
+  (['plan', 'depth', '--strata=text', '--config.data.hops=3'],
+   'nothing that text runs has such a field'),
 ])
 def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):
   code, message = fails(arguments, capsys)

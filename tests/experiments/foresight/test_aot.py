@@ -9,9 +9,11 @@ import jax
 import pytest
 
 from data import DataConfig
+from data.sources.text import TextConfig
 from experiments.commands import aot, main
 from experiments.foresight import collectives, prediction, roofline, topology
 from experiments.machine import accelerators
+from experiments.sweeps import overrides
 from experiments.sweeps.configs import CONFIGS
 from model import ModelConfig, count
 from model.config import ConfigError
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 TINY = Config(
   ModelConfig(n_layers=8, d_model=32, n_heads=4, vocab_size=257,
               max_length=16, unroll=1),
-  DataConfig(length=16, batch_size=16), TrainConfig(chunk_steps=10),
+  DataConfig(TextConfig(length=16), batch_size=16), TrainConfig(chunk_steps=10),
   MeshConfig(replica=1, data=-1))
 HAS_LIBTPU = importlib.util.find_spec('libtpu') is not None
 
@@ -64,8 +66,8 @@ def test_unread_text_compiles_to_the_program_that_training_runs(tmp_path):
   text = tmp_path / 'text.txt'
   text.write_text('\n\n'.join(f'Paragraph {i} of a few words.'
                               for i in range(400)))
-  config = program.complete(dataclasses.replace(
-    TINY, data=dataclasses.replace(TINY.data, text_path=str(text))))
+  config = program.complete(overrides.replace(
+    TINY, {'data.source.text_path': str(text)}))
   mesh = mesh_lib.make(config.mesh)
   built = program.build(program.shape(config), mesh, True)
   hyper = program.hyper([config])
@@ -82,11 +84,10 @@ def test_unread_text_compiles_to_the_program_that_training_runs(tmp_path):
 
 
 def test_a_tokenizer_in_a_file_needs_the_size_of_its_vocabulary():
-  data = dataclasses.replace(TINY.data, tokenizer='some.model')
-  model = dataclasses.replace(TINY.model, vocab_size=0)
+  config = overrides.replace(TINY, {
+    'data.source.tokenizer': 'some.model', 'model.vocab_size': 0})
   with pytest.raises(ConfigError, match=r'model\.vocab_size'):
-    prediction.abstract_source(
-      dataclasses.replace(TINY, data=data, model=model), 100)
+    prediction.abstract_source(config, 100)
 
 
 def test_a_roofline_is_bound_by_the_slowest_part():

@@ -80,11 +80,11 @@ def test_every_field_that_a_source_reads_is_in_it(source):
   assert paths
   different = {'int': 1, 'float': 0.5, 'str': 'x', 'tuple': (9,)}
   for path in paths:
-    value = dict((p, v) for p, _, v in overrides.leaves(config))[path]
+    value = {p: v for p, _, v in overrides.leaves(config)}[path]
     other = different[type(value).__name__]
     moved = overrides.replace(config, {path: other})
     found, before = (identity._differing(c, '') for c in (moved, config))
-    if 'content' in roles(config.data.source, path):
+    if 'place' in roles(config.data.source, path):
       assert found == before  # what is read there is in the fingerprint
     else:
       assert found != before, path
@@ -133,7 +133,7 @@ def test_exact_cases_differ_by_their_values():
     temperature: float = 1.0
 
   ids = {run_id(Exact(case)) for case in (
-    Softmax(3), Softmax(4), Softmax(3, 2.0), ('softmax', 3), {'size': 3})}
+    Softmax(3), Softmax(4), Softmax(3, 2.0), ('softmax', 3), 'softmax')}
   assert len(ids) == 5
   with pytest.raises(TypeError, match='cannot be a case'):
-    run_id(Exact(('a', object)))
+    run_id(Exact(('a', object())))

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from data import DataConfig
+from data.sources.pointer_chasing import PointerChasingConfig
 from experiments.sweeps import algebra, packing
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.identity import run_id
@@ -14,7 +15,7 @@ from train.config import Config, MeshConfig
 TINY = Config(
   model=ModelConfig(n_layers=1, d_model=8, n_heads=2, position='none',
                     mask='bidirectional'),
-  data=DataConfig(source='pointer_chasing', symbols=5, hops=(1, 2)))
+  data=DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2))))
 
 
 def seeds(config=TINY, n=3):

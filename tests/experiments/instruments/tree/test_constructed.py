@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-import data
 import model
+from data.sources.tree import TreeConfig
 from experiments.instruments.tree import constructed, decodability, interchange
 
 WRITE_LAYERS = [(1, 2, 3), (2, 3, 5)]
@@ -22,8 +22,8 @@ PAIRS = 96
 
 @functools.cache
 def tree(**fields):
-  return data.source(data.DataConfig(
-    source='tree', symbols=4, **{'levels': 3, 'objective': 'root', **fields}))
+  return TreeConfig(
+    symbols=4, **{'levels': 3, 'objective': 'root', **fields}).open()
 
 
 @functools.cache

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-import data
 import model
+from data.sources.tree import TreeConfig
 from experiments.instruments.tree import decodability, interchange, nodes, pairs
 
 PAIRS = 32
@@ -15,9 +15,8 @@ PAIRS = 32
 
 @functools.cache
 def tree(objective='joint', filter_level=0):
-  return data.source(data.DataConfig(
-    source='tree', symbols=4, levels=2, objective=objective,
-    filter_level=filter_level))
+  return TreeConfig(symbols=4, levels=2, objective=objective,
+                    filter_level=filter_level).open()
 
 
 @functools.cache
