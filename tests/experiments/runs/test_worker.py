@@ -1,0 +1,238 @@
+"""Train once, measure many: on real runs of a tiny model."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from data import DataConfig
+from data.sources.pointer_chasing import PointerChasingConfig
+from experiments.machine import usage
+from experiments.runs import failure, instrument, remaining
+from experiments.runs.executor import Executor
+from experiments.runs.preemption import Preemption
+from experiments.runs.store import Store
+from experiments.runs.subject import Row
+from experiments.runs.worker import work
+from experiments.sweeps import algebra, plan
+from experiments.sweeps.algebra import Cell
+from experiments.sweeps.experiment import Experiment, Part
+from experiments.sweeps.identity import run_id
+from experiments.sweeps.task import Exact, Pretrained, Train
+from model import ModelConfig
+from model.config import ConfigError
+from train.config import Config, TrainConfig
+from train.stop import CheckpointError
+
+TINY = Config(
+  ModelConfig(n_layers=1, d_model=8, n_heads=2, position='none',
+              mask='bidirectional'),
+  DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2)), batch_size=4),
+  TrainConfig(steps=12, chunk_steps=3, evaluate_every=6,
+              evaluation_batches=1))
+
+
+def norm(subject):
+  """The size of what was learned: needs both sets of parameters."""
+  after, before = (sum(float(np.sum(np.square(x))) for x in leaves(tree))
+                   for tree in (subject.params, subject.initial))
+  return [Row('norm', after), Row('moved', after - before, {'from': 'start'})]
+
+
+def leaves(tree):
+  for _, value in sorted(tree.items()):
+    yield from leaves(value) if isinstance(value, dict) else [value]
+
+
+def count(subject):
+  return [Row('layers', subject.config.model.n_layers)]
+
+
+def broken(subject):
+  raise RuntimeError('this instrument is out of order')
+
+
+def square(subject):
+  return [Row('square', subject.case[1]**2)]
+
+
+def part(name, measure, sweep=None):
+  return Part(name, sweep or (lambda preset, pins: algebra.cells(
+    name, 'plain', algebra.product(TINY, {'train.seed': range(2)}, pins))),
+    measure)
+
+
+def make(tmp_path, *parts):
+  return plan.make(Experiment('tiny', 'Tiny', parts), 'smoke', (), {},
+                   tmp_path)
+
+
+def do(planned, told=lambda: False):
+  preemption = Preemption()
+  preemption.told = told
+  return work(Executor(Store(planned.runs), preemption),
+              remaining.work(planned))
+
+
+def files(planned, pattern):
+  return {p: p.stat().st_mtime_ns for p in planned.runs.glob(pattern)}
+
+
+def rows(planned, task, name):
+  return instrument.rows(Store(planned.runs), task,
+                         planned.experiment.part(name))
+
+
+def test_strata_that_share_a_run_both_get_their_rows(tmp_path):
+  planned = make(tmp_path, part('one', norm), part('two', count),
+                 part('three', None))
+  assert len(planned.cells) == 6
+  assert len(planned.run_ids()) == 2
+  assert do(planned) == 0
+  task = planned.cells[0].task
+  assert [r['metric'] for r in rows(planned, task, 'one')] == [
+    'validation_loss', 'norm', 'moved']
+  assert rows(planned, task, 'two')[-1] == {
+    'metric': 'layers', 'value': 1, 'where': {}}
+  assert {(r['metric'], r['where'].get('group'))
+          for r in rows(planned, task, 'three')} == {
+    ('validation_loss', None), *((m, k) for m in ('loss', 'accuracy')
+                                 for k in ('1', '2'))}
+  assert remaining.done(planned, Store(tmp_path)) == 2
+
+
+def test_another_instrument_measures_again_and_trains_nothing(tmp_path):
+  assert do(make(tmp_path, part('one', norm))) == 0
+  first = make(tmp_path, part('one', norm))
+  trained = files(first, 'trained/*/*.safetensors') | files(
+    first, 'trained/*/result.json') | files(first, '**/metrics.jsonl')
+  values = rows(first, first.cells[0].task, 'one')
+
+  second = make(tmp_path, part('one', count))
+  assert remaining.done(second, Store(tmp_path)) == 0
+  assert do(second) == 0
+  # An instrument that is taken back finds what it had measured.
+  assert rows(first, first.cells[0].task, 'one') == values
+
+  for path in files(first, f'trained/*/measurements/{instrument.name(norm)}*'):
+    path.unlink()
+  assert do(first) == 0  # from what was kept, not from memory
+  assert rows(first, first.cells[0].task, 'one') == values
+  for path, when in trained.items():
+    assert path.stat().st_mtime_ns == when, path
+
+
+def test_a_failing_instrument_costs_no_training(tmp_path):
+  planned = make(tmp_path, part('one', broken), part('two', count))
+  assert do(planned) == usage.FAILED
+  store = Store(tmp_path)
+  assert all(map(store.done, planned.run_ids()))
+  assert rows(planned, planned.cells[0].task, 'two')[-1]['value'] == 1
+  item, = remaining.work(planned)
+  said = remaining.failure(store, item.group)
+  assert 'out of order' in said['error']
+  assert said['while'].startswith('measuring run')
+  mended = make(tmp_path, part('one', norm), part('two', count))
+  before = files(mended, 'trained/*/result.json')
+  assert do(mended) == 0
+  assert files(mended, 'trained/*/result.json') == before
+  assert remaining.failure(store, item.group) is None
+
+
+def test_an_exact_case_needs_no_training(tmp_path):
+  cells = tuple(Cell('exact', 'numbers', Exact(('n', n))) for n in (2, 3))
+  planned = make(tmp_path, part('exact', square, lambda *_: cells))
+  assert do(planned) == 0
+  assert [rows(planned, c.task, 'exact')[0]['value'] for c in cells] == [4, 9]
+  assert not files(planned, 'trained/*/result.json')
+  assert remaining.done(planned, Store(tmp_path)) == 2
+
+
+def test_a_pretrained_model_is_declared_and_not_yet_loaded(tmp_path):
+  (tmp_path / 'model.gguf').write_text('weights')
+  cells = (Cell('real', 'plain', Pretrained(str(tmp_path / 'model.gguf'))),)
+  planned = make(tmp_path, part('real', count, lambda *_: cells))
+  with pytest.raises(usage.UsageError, match='cannot be loaded yet'):
+    do(planned)
+
+
+def test_a_run_that_diverges_is_an_outcome(tmp_path):
+  def sweep(preset, pins):
+    return algebra.cells('one', 'plain', algebra.product(
+      TINY, {'train.learning_rate': (1e-3, 1e37)}))
+
+  planned = make(tmp_path, part('one', norm, sweep))
+  assert do(planned) == 0
+  good, bad = (Store(tmp_path).result(run) for run in planned.run_ids())
+  assert (good['status'], bad['status']) == ('done', 'diverged')
+  assert bad['diverged_at'] >= 0
+  assert [r['metric'] for r in rows(planned, planned.cells[1].task, 'one')
+          ] == []
+
+  def all_of_them(preset, pins):
+    return algebra.cells('one', 'plain', algebra.product(
+      TINY, {'train.learning_rate': (2e37, 1e37), 'train.steps': (60,)}))
+
+  planned = make(tmp_path, part('one', norm, all_of_them))
+  assert do(planned) == 0
+  assert {Store(tmp_path).result(run)['status']
+          for run in planned.run_ids()} == {'diverged'}
+
+
+def test_told_to_stop_it_goes_on_to_the_same_bits(tmp_path):
+  whole = make(tmp_path / 'whole', part('one', norm))
+  assert do(whole) == 0
+  cut = make(tmp_path / 'cut', part('one', norm))
+  asked = iter([False, False, True])  # at the start, and in two chunks
+  assert do(cut, lambda: next(asked)) == usage.PREEMPTED
+  assert not any(map(Store(tmp_path / 'cut').done, cut.run_ids()))
+  assert do(cut) == 0
+  for task in whole.tasks():
+    ours, theirs = (Store(p.runs).params(run_id(task)) for p in (whole, cut))
+    for a, b in zip(leaves(ours), leaves(theirs), strict=True):
+      np.testing.assert_array_equal(a, b)
+    assert rows(whole, task, 'one') == rows(cut, task, 'one')
+
+
+@pytest.mark.parametrize(('error', 'kind', 'attempts'), [
+  (ConfigError('x'), 'config', 1), (usage.UsageError('x'), 'config', 1),
+  (usage.DeviceError('x'), 'device', 1), (MemoryError(), 'memory', 1),
+  (CheckpointError('x'), 'storage', 1), (OSError(28, 'full'), 'storage', 1),
+  (ConnectionResetError('x'), 'infrastructure', 4),
+  (ZeroDivisionError('x'), 'crash', 2)])
+def test_failures_have_their_class(error, kind, attempts):
+  assert failure.kind(error) == kind
+  assert failure.ATTEMPTS[kind] == attempts
+  assert '\n' not in failure.message(error)
+
+
+def test_a_crash_is_tried_once_more(tmp_path, monkeypatch):
+  tries = []
+  execute = Executor.execute
+
+  def fails_first(self, group):
+    tries.append(group)
+    if len(tries) == 1:
+      raise ZeroDivisionError('once')
+    return execute(self, group)
+
+  monkeypatch.setattr(Executor, 'execute', fails_first)
+  planned = make(tmp_path, part('one', count))
+  assert do(planned) == 0
+  assert len(tries) == 2
+  item, = remaining.work(planned)
+  assert not (Store(tmp_path).group(item.group) / 'failure.json').exists()
+
+
+def test_the_manifest_says_what_was_run(tmp_path):
+  planned = make(tmp_path, part('one', count))
+  assert do(planned) == 0
+  path, = planned.runs.glob('together/*/manifest.json')
+  manifest = json.loads(path.read_text())
+  assert {'commit', 'packages', 'machine', 'device', 'mesh'} <= set(manifest)
+  config = json.loads(next(iter(
+    planned.runs.glob('trained/*/config.json'))).read_text())['config']
+  assert config['data']['source']['kind'] == 'pointer_chasing'
+  assert config['train']['steps'] == dataclasses.asdict(TINY.train)['steps']
+  assert isinstance(planned.cells[0].task, Train)
