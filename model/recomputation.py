@@ -12,18 +12,15 @@ from collections.abc import Callable
 
 import jax
 
-from model import backend
+from model import cpu
 
 Function = Callable[..., jax.Array]
 
 
 def cheap(function: Function) -> Function:
   """A pure function of which only the arguments are kept for its gradient."""
-  @functools.wraps(function)
-  def run(*arrays: jax.Array) -> jax.Array:
-    # A loop over layers already keeps the two computations apart; on a CPU
-    # there may be none.
-    return jax.checkpoint(
-      function, prevent_cse=backend.platform() == 'cpu')(*arrays)
-
-  return run
+  # A loop over layers already keeps the two computations apart; on a CPU there
+  # may be none.
+  apart = jax.checkpoint(function)
+  plain = jax.checkpoint(function, prevent_cse=False)
+  return functools.wraps(function)(cpu.form(apart)(plain))

@@ -4,25 +4,23 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from model import backend, linear
+from model import cpu, linear
 from model.block import Block
 from model.config import ModelConfig
 from model.layout import Layout
 from model.sites import Edits, Taps
-
-# On a CPU an unrolled stack runs up to 1.6 times as fast; beyond this, its
-# compilation costs more than short runs get back.
-UNROLLED = 12
 
 
 def unroll(config: ModelConfig) -> int:
   """How many layers one turn of the loop holds; changes speed alone."""
   if config.unroll:
     return min(config.unroll, config.n_layers)
-  small = backend.platform() == 'cpu' and config.n_layers <= UNROLLED
-  # XLA:CPU sees through what keeps two computations apart, and only a loop
-  # makes it forget.
-  return config.n_layers if small and config.remat == 'none' else 1
+  return _unroll(config)
+
+
+@cpu.form(cpu.unroll)
+def _unroll(config: ModelConfig) -> int:
+  return 1
 
 
 def body(config: ModelConfig) -> type[nn.Module]:

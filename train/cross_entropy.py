@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from model import Hidden, Layout, linear
+from model import Hidden, Layout, cpu, linear
 
 # float32 logits that one device may hold: 512 MiB. Also the size of a piece;
 # the gradient of the unembedding is read and written once for each, so smaller
@@ -155,7 +155,7 @@ def _logits(layout: Layout, multiplier: float, x_XBTD: jax.Array,
 
 def _product(dimensions: str, a: jax.Array, b: jax.Array) -> jax.Array:
   """A product with a float32 result."""
-  return jnp.einsum(dimensions, *linear.multiplicable(a, b),
+  return jnp.einsum(dimensions, *cpu.multiplicable(a, b),
                     preferred_element_type=jnp.float32)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from model import Layout, attention, attention_kernel, backend
+from model import Layout, attention, attention_kernel, backend, cpu
 from model.sites import Sites
 
 # Of the largest output, for inputs of unit variance: float32 sums of 128 terms
@@ -54,7 +54,7 @@ def test_computing_the_scores_agrees_with_float64(dtype, mask):
 
 def test_scores_in_pieces_are_those_of_the_whole_with_their_gradients(
     monkeypatch):
-  monkeypatch.setattr(attention, 'ROWS', 40)  # 128: three pieces and a rest
+  monkeypatch.setattr(cpu, 'ROWS', 40)  # 128: three pieces and a rest
   config_ = config(dtype='float32')
   qkv = arrays('float32')
   weight = tiny.normal(*qkv[0].shape, seed=7)
@@ -64,7 +64,7 @@ def test_scores_in_pieces_are_those_of_the_whole_with_their_gradients(
 
   def whole(*qkv):
     return attention.mix(*qkv, attention.score_bias(config_, LENGTH),
-                         Sites({}, {}))
+                         Sites({}, {}), False)
 
   np.testing.assert_allclose(jax.jit(pieces)(*qkv), reference('causal', *qkv),
                              atol=1e-5)
