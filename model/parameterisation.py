@@ -11,8 +11,8 @@ optimizer's share of it needs to know each parameter's `group`.
 
 The initializers here fill a parameter with its standard deviation; `draw` then
 makes all of them random at once. A draw for each would be the same weights in
-law, and eight times as long to compile; only a model so large that one device
-may not hold all its noise pays that.
+law, and much longer to compile; only a model so large that one device may not
+hold all its noise pays that.
 """
 
 import math

@@ -14,7 +14,7 @@ from model.layout import Layout
 @pytest.mark.parametrize(('dtype', 'tolerance'), [
   (jnp.float32, 1e-5), (jnp.bfloat16, 4e-2)])
 @pytest.mark.parametrize(('tokens', 'heads', 'width'), [
-  ((3, 4), (2, 5), 6), ((4, 32), (4, 16), 64), ((3, 32), (4, 16), 64)], ids=str)
+  ((3, 4), (2, 5), 6), ((3, 4), (2, 5), 12)], ids=str)
 def test_the_cpu_product_and_its_gradients_are_the_usual_ones(
     dtype, tolerance, tokens, heads, width):
   x_RBTHK = tiny.normal(2, *tokens, *heads, seed=0).astype(dtype)
