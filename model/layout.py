@@ -2,8 +2,8 @@
 
 The model is written once, for any number of devices. It names the dimensions
 of what it computes (`model/dims.py`) and hands the array to a layout, which
-knows the devices. This one is for a single device; `train/mesh.py` has the one
-that splits arrays over many.
+knows the devices. This one is for a single device; `train/placement.py` has the
+one that splits arrays over many.
 """
 
 import dataclasses

@@ -17,7 +17,7 @@ import jax
 from absl import logging
 
 from train import checksums, distributed
-from train.step import State
+from train.replica import State
 from train.stop import CheckpointError, Stopped
 
 NONE = -1  # there is no checkpoint

@@ -12,16 +12,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data.batch import Instance
-from train import distributed, loop, scores
+from train import distributed, loop, placement, scores
 from train import feed as feeds
-from train import mesh as mesh_lib
 from train import program as programs
 from train.checkpoint import Checkpoints
 from train.config import Config
 from train.feed import Feed
 from train.loop import Hooks, Loop
 from train.metrics import MetricsLog, NoLog
-from train.step import ALIVE, State
+from train.replica import ALIVE, State
 
 # Bytes of all replicas' parameters up to which their initial values are kept.
 SMALL = 2**28
@@ -79,7 +78,7 @@ def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None
   clock = hooks.goodput
   with contextlib.ExitStack() as stack:
     with clock.part('start'):
-      mesh = mesh_lib.make(config.mesh, replicas=len(configs))
+      mesh = placement.make_mesh(config.mesh, replicas=len(configs))
       feed, instance, shared = _feed(configs, mesh, hooks.profile.stops)
       stack.callback(feed.close)
       program = programs.build(config, mesh, shared)
@@ -111,7 +110,7 @@ def evaluate(configs: Sequence[Config], fitted: Fit,
              split: str) -> dict[str, np.ndarray]:
   """Held-out scores after training: see `summarise`."""
   config = programs.shape(configs[0])
-  mesh = mesh_lib.make(config.mesh, replicas=len(configs))
+  mesh = placement.make_mesh(config.mesh, replicas=len(configs))
   program = programs.build(config, mesh, fitted.shared)
   return scores.held_out(config, program, fitted.feed, fitted.params, split)
 
@@ -123,7 +122,8 @@ def initial(config: Config) -> Any:
   """
   alone = dataclasses.replace(config.mesh, replica=1)
   shape = dataclasses.replace(programs.shape(config), mesh=alone)
-  params_R = _initial(shape, mesh_lib.make(alone))(programs.hyper([config]))
+  mesh = placement.make_mesh(alone)
+  params_R = _initial(shape, mesh)(programs.hyper([config]))
   return jax.tree.map(lambda x: x[0], distributed.fetch(params_R))
 
 
@@ -155,8 +155,8 @@ def _feed(configs: Sequence[Config], mesh: Mesh, extra: Sequence[int]
 
 def _place(tree: Any, mesh: Mesh, shared: bool) -> Any:
   """Puts host arrays on the mesh: whole everywhere, or split over R."""
-  return distributed.place(tree, mesh_lib.replicated(mesh) if shared
-                           else mesh_lib.shardings(tree, mesh))
+  return distributed.place(tree, placement.replicated(mesh) if shared
+                           else placement.shardings(tree, mesh))
 
 
 def _abstract(state: State) -> Any:

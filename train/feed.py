@@ -16,8 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from data.batch import Batch, Instance, Source
 from data.prefetch import Prefetch
-from train import distributed
-from train import mesh as mesh_lib
+from train import distributed, placement
 from train.config import Config
 
 AHEAD = 2  # chunks that are read before they are asked for
@@ -110,7 +109,7 @@ class Stream:
 
   def _read(self, seeds: Sequence[int], split: str, first: int, count: int,
             depth: int) -> Instance:
-    sharding = NamedSharding(self._mesh, mesh_lib.spec(('R', None, 'B')))
+    sharding = NamedSharding(self._mesh, placement.spec(('R', None, 'B')))
     read: dict[tuple[int, ...], Batch] = {}
 
     def batch(replica: int, step: int, rows: slice) -> Batch:
@@ -137,7 +136,7 @@ class Stream:
     fields = [jax.make_array_from_callback(
       (len(seeds), depth, self._size, *shape), sharding, part(f))
       for f, shape in enumerate(shapes)]
-    replica = NamedSharding(self._mesh, mesh_lib.spec('R'))
+    replica = NamedSharding(self._mesh, placement.spec('R'))
     return {'batches': Batch(*fields), 'first': distributed.place(
       np.full(len(seeds), first, np.int32), replica)}
 

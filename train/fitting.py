@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 
 from model.config import ConfigError, ModelConfig
-from train import mesh as mesh_lib
+from train import placement
 from train.config import Config
 
 
@@ -28,7 +28,7 @@ def validate(config: Config, devices: int, replicas: int = 1) -> None:
     ConfigError: with every field that does not fit, the numbers, and the
       nearest values that would.
   """
-  check(config, mesh_lib.sizes(config.mesh, devices, replicas))
+  check(config, placement.sizes(config.mesh, devices, replicas))
 
 
 def check(config: Config, sizes: Mapping[str, int]) -> None:

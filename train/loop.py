@@ -16,7 +16,7 @@ from train.metrics import MetricsLog, NoLog
 from train.optimizer import Hyper
 from train.profile import NoProfile, Profile
 from train.program import Program
-from train.step import State
+from train.replica import State
 from train.stop import Divergence, Preempted
 
 

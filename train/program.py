@@ -17,12 +17,10 @@ from jax.sharding import Mesh
 import model
 from data.batch import Batch, Instance, Source, SourceConfig
 from model import Layout, backend
-from train import feed, fitting
-from train import mesh as mesh_lib
-from train import step as step_lib
+from train import feed, fitting, placement, replica
 from train.config import Config
 from train.optimizer import Hyper
-from train.step import State
+from train.replica import State
 
 
 class Program(NamedTuple):
@@ -113,7 +111,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
 
   Args:
     config: a complete config; its traced fields are not read.
-    mesh: as `mesh.make` built it for this config.
+    mesh: as `placement.make_mesh` built it for this config.
     shared: whether the replicas share their data constants.
     source: where batches come from; what `config.data` says when not given.
 
@@ -122,17 +120,17 @@ def build(config: Config, mesh: Mesh, shared: bool,
   """
   fitting.check(config, mesh.shape)
   source = feed.in_step(source or source_of(config))
-  layout = mesh_lib.layout(mesh)
+  layout = placement.layout(mesh)
   over = 'replica' if mesh.size > 1 else None
   instance_axis = None if shared else 0
 
   def placed(tree: Any) -> Any:
     return jax.tree.map(jax.lax.with_sharding_constraint, tree,
-                        mesh_lib.shardings(tree, mesh))
+                        placement.shardings(tree, mesh))
 
   @jax.jit
   def init(hyper: Hyper) -> State:
-    replicas = jax.vmap(lambda h: step_lib.init(config, layout, h),
+    replicas = jax.vmap(lambda h: replica.init(config, layout, h),
                         spmd_axis_name=over)(hyper)
     return {'step': jnp.int32(0), **placed(replicas)}
 
@@ -167,7 +165,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
     return {'step': state['step'] + count, **replicas}, log
 
   if config.mesh.compile == 'pmap':
-    update = functools.partial(step_lib.update, config, source,
+    update = functools.partial(replica.update, config, source,
                                Layout(), axis='data')
     # It wants an argument that differs, so each device is told its number.
     mapped = jax.pmap(lambda _, *rest: chunk_of(update, lambda tree: tree,
@@ -176,7 +174,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
                       out_axes=None, devices=list(mesh.devices.flat))
     chunk: Any = functools.partial(mapped, np.arange(mesh.size))
   else:
-    update = functools.partial(step_lib.update, config, source, layout)
+    update = functools.partial(replica.update, config, source, layout)
     place = placed if over else lambda tree: tree
     chunk = jax.jit(functools.partial(chunk_of, update, place),
                     donate_argnums=0)
@@ -245,7 +243,7 @@ def _score(config: Config, source: Source, layout: Layout, split: str,
     config, model=dataclasses.replace(config.model, unroll=1))
 
   def sums(batch: Batch) -> dict[str, jax.Array]:
-    found = step_lib.scores(looped, layout, params, batch)
+    found = replica.scores(looped, layout, params, batch)
     each = {'nats': found.nats_BT, 'correct': found.hit_BT,
             'weight': jnp.ones_like(found.nats_BT)}
     if source.bytes_V is not None:
@@ -260,5 +258,5 @@ def _score(config: Config, source: Source, layout: Layout, split: str,
   count = config.train.microbatches
   if count == 1:
     return sums(batch)
-  parts = jax.lax.map(sums, step_lib.microbatches(layout, count, batch))
+  parts = jax.lax.map(sums, replica.microbatches(layout, count, batch))
   return jax.tree.map(lambda x: x.sum(0), parts)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from train.step import ALIVE
+from train.replica import ALIVE
 
 
 class CheckpointError(RuntimeError):

@@ -10,8 +10,7 @@ from experiments.bench import interleaved, sizes
 from experiments.bench.sizes import SIZES
 from experiments.sweeps import overrides
 from model import stack
-from train import Config, program
-from train import mesh as mesh_lib
+from train import Config, placement, program
 
 DEPTHS = (2, 4, 8, 16, 32, 64, 96)
 # Scanned, n = 64 over n = 2.
@@ -64,7 +63,7 @@ def seconds(config: Config) -> float:
   """Seconds to trace and compile the train step."""
   config = sizes.single(config)
   build = program.build.__wrapped__  # past its cache
-  built = build(program.shape(config), mesh_lib.make(config.mesh), True)
+  built = build(program.shape(config), placement.make_mesh(config.mesh), True)
   hyper = program.hyper([config])
   state = jax.eval_shape(built.init, hyper)
   instance, _ = program.instances([config])

@@ -27,8 +27,7 @@ from typing import Any
 
 import jax
 
-from train import Config, program
-from train import mesh as mesh_lib
+from train import Config, placement, program
 
 FLOAT = 4  # bytes of a parameter, a gradient and an activation
 
@@ -39,7 +38,7 @@ def sent(config: Config, mesh: jax.sharding.Mesh,
 
   Args:
     config: complete, float32.
-    mesh: as `train.mesh.make` built it.
+    mesh: as `train.placement.make_mesh` built it.
     scatters: whether the compiler has a reduce-scatter. XLA's for the CPU
       reduces whole values instead, which takes twice as much.
   """
@@ -47,7 +46,7 @@ def sent(config: Config, mesh: jax.sharding.Mesh,
   runs = [config] * axes['replica']
   built = program.build(program.shape(config), mesh, True)
   state = jax.eval_shape(built.init, program.hyper(runs))
-  shardings = mesh_lib.shardings(state['params'], mesh)
+  shardings = placement.shardings(state['params'], mesh)
   total = _stream(config, axes, scatters)
   for part, parameters in state['params'].items():
     passes = 2 if part == 'stack' else 1

@@ -27,8 +27,7 @@ from experiments.bench import minimum, plain
 from experiments.foresight import collectives
 from experiments.machine import process
 from experiments.sweeps import overrides
-from train import Config, distributed, program
-from train import mesh as mesh_lib
+from train import Config, distributed, placement, program
 
 
 class Ours:
@@ -39,12 +38,12 @@ class Ours:
     runs = [overrides.replace(config, {'train.seed': seed})
             for seed in range(config.mesh.replica)]
     self._config = config
-    self._mesh = mesh = mesh_lib.make(config.mesh, replicas=len(runs))
+    self._mesh = mesh = placement.make_mesh(config.mesh, replicas=len(runs))
     built = program.build(program.shape(config), mesh, True)
     instance, _ = program.instances(runs)
     hyper = program.hyper(runs)
-    self._hyper = distributed.place(hyper, mesh_lib.shardings(hyper, mesh))
-    self._instance = distributed.place(instance, mesh_lib.replicated(mesh))
+    self._hyper = distributed.place(hyper, placement.shardings(hyper, mesh))
+    self._instance = distributed.place(instance, placement.replicated(mesh))
     self._state = built.init(self._hyper)
     self._chunk = built.chunk
     self._compiled: Any = None

@@ -27,8 +27,7 @@ from experiments.foresight.topology import Topology
 from experiments.machine import accelerators
 from model import backend, count
 from model.config import ConfigError
-from train import mesh as mesh_lib
-from train import program
+from train import placement, program
 from train.config import Config
 
 
@@ -136,7 +135,7 @@ def report(config: Config, topology: Topology, corpus: int) -> Report:
   config = dataclasses.replace(config, model=model.complete(
     config.model, vocab_size=source.vocab_size, max_length=source.length))
   config.validate()
-  mesh = mesh_lib.make(config.mesh, devices=topologies.describe(topology))
+  mesh = placement.make_mesh(config.mesh, devices=topologies.describe(topology))
   with backend.compiling_for('gpu' if topology.platform == 'cuda' else 'tpu'):
     lowered = lower(config, mesh, source)
     with _memory_errors():
@@ -172,12 +171,12 @@ def lower(config: Config, mesh: Mesh, source: Any) -> jax.stages.Lowered:
   built = program.build(program.shape(config), mesh, True, source)
   hyper = _abstract(program.hyper([config]))
   state = jax.eval_shape(built.init, hyper)
-  whole = mesh_lib.replicated(mesh)
-  placed = {**mesh_lib.shardings(state, mesh), 'step': whole}
+  whole = placement.replicated(mesh)
+  placed = {**placement.shardings(state, mesh), 'step': whole}
   return built.chunk.lower(
     _abstract(state, placed), jax.ShapeDtypeStruct((), jnp.int32,
                                                    sharding=whole),
-    _abstract(hyper, mesh_lib.shardings(hyper, mesh)),
+    _abstract(hyper, placement.shardings(hyper, mesh)),
     jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype,
                                                 sharding=whole),
                  source.instance(config.data.seed)))

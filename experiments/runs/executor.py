@@ -38,8 +38,7 @@ from experiments.sweeps import cost, identity
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.packing import Group
 from experiments.sweeps.task import Train
-from train import distributed, loop, metrics, program
-from train import mesh as mesh_lib
+from train import distributed, loop, metrics, placement, program
 from train.config import Config
 from train.goodput import Goodput
 from train.metrics import MetricsLog
@@ -250,7 +249,7 @@ class Executor:
       durable.write_json(_made(self.store.run(run)) / 'config.json', {
         'run': run, 'config': identity.as_dict(config)})
     durable.write_json(_made(folder) / 'members.json', {'runs': group.ids})
-    mesh = mesh_lib.make(group.configs[0].mesh, replicas=len(group.ids))
+    mesh = placement.make_mesh(group.configs[0].mesh, replicas=len(group.ids))
     durable.write_json(folder / 'manifest.json', {
       **manifest.collect(group.configs, self.command),
       'device': jax.devices()[0].device_kind, 'devices': jax.device_count(),
@@ -287,7 +286,7 @@ def fetched(params: Any, replicas: int) -> Params | None:
 
 def whole_mesh(config: Config, replicas: int) -> jax.sharding.Mesh:
   """The mesh of a group; every process has to have a part in it."""
-  mesh = mesh_lib.make(config.mesh, replicas=replicas)
+  mesh = placement.make_mesh(config.mesh, replicas=replicas)
   if jax.process_count() > 1 and mesh.size < jax.device_count():
     raise UsageError(
       f'--config.mesh: {dict(mesh.shape)} uses {mesh.size} of the '

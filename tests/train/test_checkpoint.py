@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train import checksums, mesh
+from train import checksums, placement
 from train.checkpoint import Checkpoints
 from train.config import MeshConfig
 from train.stop import CheckpointError
@@ -22,7 +22,7 @@ def state(step, layout=ONE):
   values = {'step': jnp.int32(step),
             'w_up_DF': jnp.arange(64.0).reshape(1, 8, 8) + step}
   return jax.tree.map(jax.device_put, values,
-                      mesh.shardings(values, mesh.make(layout)))
+                      placement.shardings(values, placement.make_mesh(layout)))
 
 
 def like(layout=ONE):

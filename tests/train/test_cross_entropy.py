@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model import Hidden, Layout
-from train import MeshConfig, cross_entropy, mesh
+from train import MeshConfig, cross_entropy, placement
 
 B, T, D, V = 4, 10, 8, 24
 MULTIPLIER = 0.25  # as under CompleteP
@@ -48,7 +48,8 @@ def test_pieces_equal_the_whole_with_their_gradients(count):
 @pytest.mark.parametrize('axes', [
   {'data': 2, 'tensor': 4}, {'data': 2, 'fsdp': 2, 'tensor': 2}, {'data': 4}])
 def test_pieces_over_devices_equal_the_whole(axes):
-  compare(mesh.layout(mesh.make(MeshConfig(replica=1, **axes))), 3)
+  mesh = placement.make_mesh(MeshConfig(replica=1, **axes))
+  compare(placement.layout(mesh), 3)
 
 
 def test_scores_in_pieces_equal_scores_from_logits():
@@ -89,7 +90,8 @@ def test_pieces_are_for_large_vocabularies(size, count):
 
 
 def test_a_split_vocabulary_and_batch_need_fewer_pieces():
-  layout = mesh.layout(mesh.make(MeshConfig(replica=1, data=2, tensor=4)))
+  mesh = placement.make_mesh(MeshConfig(replica=1, data=2, tensor=4))
+  layout = placement.layout(mesh)
   assert cross_entropy.pieces(layout, 32, 1024, 50264) == 2
   assert cross_entropy.pieces(layout, 32, 1024, 50257) == 7  # stays whole
 

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.runs.peers import Peers
 from model.config import ConfigError
-from train import distributed, mesh
+from train import distributed, placement
 from train.config import MeshConfig
 
 SLURM = {'SLURM_STEP_NUM_TASKS': '4', 'SLURM_PROCID': '3'}
@@ -55,13 +55,13 @@ def test_flags_that_do_not_belong_together(flags, says):
 
 def test_what_is_placed_is_fetched():
   tree = {'w_up_DF': np.arange(64.0, dtype=np.float32).reshape(1, 8, 8)}
-  layout = mesh.make(MeshConfig(replica=1, fsdp=4, tensor=2))
-  placed = distributed.place(tree, mesh.shardings(tree, layout))
+  layout = placement.make_mesh(MeshConfig(replica=1, fsdp=4, tensor=2))
+  placed = distributed.place(tree, placement.shardings(tree, layout))
   assert len(placed['w_up_DF'].sharding.device_set) == 8
   fetched = distributed.fetch(placed)
   assert isinstance(fetched['w_up_DF'], np.ndarray)
   np.testing.assert_array_equal(fetched['w_up_DF'], tree['w_up_DF'])
-  whole = distributed.place(tree, mesh.replicated(layout))
+  whole = distributed.place(tree, placement.replicated(layout))
   assert whole['w_up_DF'].is_fully_replicated
   assert jax.process_count() == 1
   assert distributed.broadcast(5) == 5

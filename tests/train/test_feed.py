@@ -7,7 +7,7 @@ from test_loop import BASE, assert_same, configs, losses
 
 import train
 from data.batch import Batch
-from train import feed, mesh, program
+from train import feed, placement, program
 from train.config import MeshConfig
 
 
@@ -97,7 +97,8 @@ def test_a_resumed_stream_reads_the_same_batches(tmp_path, monkeypatch):
 
 def test_each_device_holds_only_its_rows(monkeypatch):
   members = configs(seeds=(0, 1), base=use(Streamed(), monkeypatch))
-  layout = mesh.make(MeshConfig(replica=2, data=2, fsdp=2), replicas=2)
+  layout = placement.make_mesh(MeshConfig(replica=2, data=2, fsdp=2),
+                               replicas=2)
   stream = feed.Stream(Streamed(), members, layout, lambda step: step + 3)
   try:
     batch = jax.tree.map(np.asarray, stream.take(0, 3))['batches']

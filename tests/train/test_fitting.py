@@ -69,7 +69,7 @@ def test_a_vocabulary_that_stays_whole_is_logged(caplog):
 
 
 def test_programs_are_checked_before_they_are_traced():
-  from train import mesh
+  from train import placement
   wrong = changed(train=dataclasses.asdict(TrainConfig(microbatches=3)))
   with pytest.raises(ConfigError, match='microbatches=3'):
-    program.build(program.shape(wrong), mesh.make(wrong.mesh), True)
+    program.build(program.shape(wrong), placement.make_mesh(wrong.mesh), True)

@@ -15,8 +15,8 @@ from train import (
   TrainConfig,
   ensemble,
   loop,
-  mesh,
   metrics,
+  placement,
   program,
 )
 
@@ -74,7 +74,7 @@ def fitted_counts(tmp_path, steps):
   """Adam's own counters after a run of `steps`."""
   members = configs(steps=steps, chunk_steps=5)
   config = program.shape(members[0])
-  built = program.build(config, mesh.make(config.mesh), True)
+  built = program.build(config, placement.make_mesh(config.mesh), True)
   hyper = program.hyper(members)
   state = built.init(hyper)
   while int(state['step']) < steps:

@@ -19,9 +19,9 @@ from train import (
   MeshConfig,
   TrainConfig,
   cross_entropy,
-  mesh,
+  placement,
   program,
-  step,
+  replica,
 )
 
 STEPS = 3
@@ -58,16 +58,16 @@ def fit(config, replicas=1):
   members = [program.complete(changed(config, train={'seed': seed}))
              for seed in range(replicas)]
   shape = program.shape(members[0])
-  built_mesh = mesh.make(shape.mesh, replicas=replicas)
+  built_mesh = placement.make_mesh(shape.mesh, replicas=replicas)
   instance, shared = program.instances(members)
   hyper = program.hyper(members)
   # One program makes the start of every test.
-  one = mesh.make(MeshConfig(replica=1), jax.devices()[:1])
+  one = placement.make_mesh(MeshConfig(replica=1), jax.devices()[:1])
   start = program.build(changed(shape, mesh=dataclasses.asdict(
     MeshConfig(replica=1))), one, shared).init(hyper)
   built = program.build(shape, built_mesh, shared)
   state = jax.tree.map(lambda x, where: jax.device_put(np.asarray(x), where),
-                       start, mesh.shardings(start, built_mesh))
+                       start, placement.shardings(start, built_mesh))
   state, log = built.chunk(state, STEPS, hyper, instance)
   return np.asarray(log['loss']), jax.tree.map(np.asarray, state['params'])
 
@@ -97,7 +97,7 @@ def test_data_fsdp_and_tensor_at_once_equal_one_device():
 @pytest.mark.slow
 @pytest.mark.parametrize('axes', MESHES, ids=str)
 def test_every_mesh_equals_one_device(axes):
-  sizes = dict(zip(mesh.AXES, axes))
+  sizes = dict(zip(placement.AXES, axes))
   assert_equals_one_device(changed(mesh=sizes), REPLICAS)
 
 
@@ -119,7 +119,7 @@ def test_the_stream_is_gathered_once_for_all_products_that_read_it():
   def gathers(n_layers):
     config = program.complete(changed(
       model={'n_layers': n_layers, 'd_model': 32}, mesh={'tensor': 8}))
-    built_mesh = mesh.make(config.mesh)
+    built_mesh = placement.make_mesh(config.mesh)
     built = program.build(program.shape(config), built_mesh, True)
     instance, _ = program.instances([config])
     hyper = program.hyper([config])
@@ -142,7 +142,7 @@ def test_a_large_model_is_drawn_where_its_parameters_live(monkeypatch):
     fields = dataclasses.asdict(MeshConfig(replica=1, **axes))
     shape = program.shape(changed(config, mesh=fields))
     devices = jax.devices()[:int(np.prod(list(axes.values())))]
-    built = program.build(shape, mesh.make(shape.mesh, devices), True)
+    built = program.build(shape, placement.make_mesh(shape.mesh, devices), True)
     return built.init.lower(hyper).compile()
 
   alone, split = init(data=1), init(fsdp=4, tensor=2)
@@ -198,8 +198,8 @@ def test_microbatches_send_their_gradients_once_over_data():
   def sent(count):
     config = program.complete(changed(
       mesh={'data': 2}, train={'microbatches': count}))
-    built = program.build(program.shape(config),
-                          mesh.make(config.mesh, jax.devices()[:2]), True)
+    two = placement.make_mesh(config.mesh, jax.devices()[:2])
+    built = program.build(program.shape(config), two, True)
     hyper, (instance, _) = program.hyper([config]), program.instances([config])
     text = built.chunk.lower(jax.eval_shape(built.init, hyper), STEPS, hyper,
                              instance).compile().as_text()
@@ -215,7 +215,7 @@ def test_an_evaluation_takes_its_batch_in_microbatches_too():
     config = program.complete(changed(
       UNEVEN, train={'microbatches': count}, mesh={'data': 2},
       data={'batch_size': 64}))
-    built_mesh = mesh.make(config.mesh, jax.devices()[:2])
+    built_mesh = placement.make_mesh(config.mesh, jax.devices()[:2])
     built = program.build(program.shape(config), built_mesh, True)
     hyper, (instance, _) = program.hyper([config]), program.instances([config])
     lowered = built.evaluate.lower(built.init(hyper)['params'], instance,
@@ -236,15 +236,15 @@ def test_microbatches_count_by_the_positions_they_score():
   batch = source.batch({}, 0, 'train', 0, 8)
   batch = batch._replace(weights_BT=batch.weights_BT.at[:5].set(0))
   weight = batch.weights_BT.sum()
-  params = step.init(config, model.Layout(), {
+  params = replica.init(config, model.Layout(), {
     'seed': 0, 'init_scale': 1.0, 'weight_decay': 0.0})['params']
 
   def gradients(count):
     cut = changed(config, train={'microbatches': count})
-    return jax.jit(lambda: step.gradients(
+    return jax.jit(lambda: replica.gradients(
       cut, model.Layout(), params, batch, weight))()
 
-  shares = step.microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
+  shares = replica.microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
   assert len(set(shares.tolist())) > 1
   assert_close(gradients(4), gradients(1))
 
@@ -253,10 +253,11 @@ def test_microbatches_count_by_the_positions_they_score():
 def test_microbatches_on_a_mesh_move_no_examples():
   config = changed(mesh={'data': 4}, train={'microbatches': 2})
   assert_equals_one_device(config)
-  layout = mesh.layout(mesh.make(config.mesh))
-  split = jax.jit(lambda x: step.microbatches(layout, 2, step.Batch(*[x] * 4)))
+  layout = placement.layout(placement.make_mesh(config.mesh))
+  split = jax.jit(
+    lambda x: replica.microbatches(layout, 2, replica.Batch(*[x] * 4)))
   held = jax.device_put(np.zeros((8, 4)), jax.NamedSharding(
-    layout.mesh, mesh.spec('BT')))
+    layout.mesh, placement.spec('BT')))
   text = split.lower(held).compile().as_text()
   assert not any(kind in text for kind in (
     'all-gather', 'all-to-all', 'all-reduce', 'collective-permute'))
@@ -281,7 +282,7 @@ def test_large_vocabularies_train_the_same_without_their_logits(
 def test_parameters_moments_and_logits_stay_float32_at_bfloat16():
   config = program.shape(program.complete(changed(model={'dtype': 'bfloat16'})))
   hyper = program.hyper([config])
-  one = mesh.make(MeshConfig(replica=1), jax.devices()[:1])
+  one = placement.make_mesh(MeshConfig(replica=1), jax.devices()[:1])
   built = program.build(config, one, True)
   state = jax.eval_shape(built.init, hyper)
   after, log = jax.eval_shape(built.chunk, state, 1, hyper, {})
@@ -289,7 +290,7 @@ def test_parameters_moments_and_logits_stay_float32_at_bfloat16():
     dtypes = {x.dtype for x in jax.tree.leaves(tree)}
     assert dtypes == {jnp.dtype('float32'), jnp.dtype('int32')}
   assert log['loss'].dtype == jnp.float32
-  params = jax.eval_shape(lambda: step.init(
+  params = jax.eval_shape(lambda: replica.init(
     config, model.Layout(),
     {'seed': 0, 'init_scale': 1.0, 'weight_decay': 0.0}))['params']
   tokens_BT = jax.ShapeDtypeStruct((2, 8), jnp.int32)
@@ -312,6 +313,7 @@ def test_what_is_drawn_is_not_sent_whole_to_where_it_belongs():
   config = program.complete(dataclasses.replace(
     BASE, model=ModelConfig(n_layers=4, d_model=64, n_heads=4),
     mesh=MeshConfig(replica=1, fsdp=8)))
-  built = program.build(program.shape(config), mesh.make(config.mesh), True)
+  mesh = placement.make_mesh(config.mesh)
+  built = program.build(program.shape(config), mesh, True)
   init = built.init.lower(program.hyper([config])).compile()
   assert 'all-gather' not in init.as_text()

@@ -10,7 +10,7 @@ from test_loop import assert_same, configs
 
 import train
 from experiments.runs.preemption import Preemption
-from train.step import ALIVE
+from train.replica import ALIVE
 from train.stop import Diverged, Divergence, Preempted
 
 ROOT = Path(__file__).parents[2]

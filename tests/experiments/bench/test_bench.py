@@ -26,8 +26,7 @@ from experiments.commands import main
 from experiments.foresight import collectives, prediction
 from experiments.sweeps import overrides
 from model import count
-from train import Config, TrainConfig, program
-from train import mesh as mesh_lib
+from train import Config, TrainConfig, placement, program
 
 TINY = sizes.single(Config(
   dataclasses.replace(sizes.SIZES['S'].model, n_layers=2, d_model=16,
@@ -140,7 +139,7 @@ def test_compiled_programs_send_what_their_layout_needs(axes, least, most):
   config = overrides.replace(laid_out(**axes), {
     'model.n_layers': 1, 'model.d_model': 64, 'model.vocab_size': 512,
     'model.max_length': 64, 'data.source.length': 64, 'data.batch_size': 32})
-  mesh = mesh_lib.make(config.mesh)
+  mesh = placement.make_mesh(config.mesh)
   source = prediction.abstract_source(config, 2**12)
   text = prediction.lower(config, mesh, source).compile().as_text()
   sent = sum(t.wire_bytes for t in collectives.totals(
@@ -153,7 +152,7 @@ def test_the_minimum_is_what_the_papers_say():
   def sent(config, **axes):
     config = overrides.replace(
       config, {f'mesh.{axis}': n for axis, n in axes.items()})
-    return minimum.sent(config, mesh_lib.make(
+    return minimum.sent(config, placement.make_mesh(
       config.mesh, replicas=config.mesh.replica))
 
   counts = count.parameters(TINY.model)

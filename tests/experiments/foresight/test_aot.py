@@ -17,8 +17,7 @@ from experiments.sweeps import overrides
 from experiments.sweeps.configs import CONFIGS
 from model import ModelConfig, count
 from model.config import ConfigError
-from train import Config, MeshConfig, TrainConfig, program
-from train import mesh as mesh_lib
+from train import Config, MeshConfig, TrainConfig, placement, program
 
 ROOT = Path(__file__).parents[3]
 TINY = Config(
@@ -30,7 +29,7 @@ HAS_LIBTPU = importlib.util.find_spec('libtpu') is not None
 
 
 def lowered(config):
-  mesh = mesh_lib.make(config.mesh)
+  mesh = placement.make_mesh(config.mesh)
   source = prediction.abstract_source(config, 2**16)
   return prediction.lower(config, mesh, source)
 
@@ -68,7 +67,7 @@ def test_unread_text_compiles_to_the_program_that_training_runs(tmp_path):
                               for i in range(400)))
   config = program.complete(overrides.replace(
     TINY, {'data.source.text_path': str(text)}))
-  mesh = mesh_lib.make(config.mesh)
+  mesh = placement.make_mesh(config.mesh)
   built = program.build(program.shape(config), mesh, True)
   hyper = program.hyper([config])
   instance, _ = program.instances([config])
@@ -169,7 +168,7 @@ def test_configs_that_ship(name, parameters):
                               max_length=source.length)
   assert count.parameters(model).total == parameters
   # One axis takes all the devices there are.
-  assert [getattr(config.mesh, axis) for axis in mesh_lib.AXES].count(-1) == 1
+  assert [getattr(config.mesh, axis) for axis in placement.AXES].count(-1) == 1
 
 
 @pytest.mark.parametrize(('arguments', 'says'), [

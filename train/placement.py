@@ -77,8 +77,9 @@ def _too_large(wanted: dict[str, int], fixed: int, devices: int) -> str:
   return f'mesh: {axes} needs {fixed} devices and there are {devices}; {fix}'
 
 
-def make(config: MeshConfig, devices: Sequence[jax.Device] | None = None,
-         replicas: int = 1) -> Mesh:
+def make_mesh(config: MeshConfig,
+              devices: Sequence[jax.Device] | None = None,
+              replicas: int = 1) -> Mesh:
   """Builds the mesh over `devices` (all of them when not given).
 
   Raises:

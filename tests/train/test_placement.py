@@ -4,46 +4,47 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from model.config import ConfigError
-from train import mesh
+from train import placement
 from train.config import MeshConfig
 
 
 def test_an_axis_once_used_is_spent():
-  assert mesh.spec('BTD') == P(('data', 'fsdp'), 'tensor', None)
-  assert mesh.spec('BTF') == P(('data', 'fsdp'), None, 'tensor')
-  assert mesh.spec('BTHK') == P(('data', 'fsdp'), None, 'tensor', None)
-  assert mesh.spec('DF') == P('fsdp', 'tensor')
-  assert mesh.spec('WDD') == P(None, 'fsdp', None)
-  assert mesh.spec('HKD') == P('tensor', None, 'fsdp')
+  assert placement.spec('BTD') == P(('data', 'fsdp'), 'tensor', None)
+  assert placement.spec('BTF') == P(('data', 'fsdp'), None, 'tensor')
+  assert placement.spec('BTHK') == P(('data', 'fsdp'), None, 'tensor', None)
+  assert placement.spec('DF') == P('fsdp', 'tensor')
+  assert placement.spec('WDD') == P(None, 'fsdp', None)
+  assert placement.spec('HKD') == P('tensor', None, 'fsdp')
 
 
 def test_a_wild_axis_takes_what_is_left():
-  built = mesh.make(MeshConfig(replica=1, data=-1, tensor=2))
+  built = placement.make_mesh(MeshConfig(replica=1, data=-1, tensor=2))
   assert dict(built.shape) == {'replica': 1, 'data': 4, 'fsdp': 1, 'tensor': 2}
 
 
 @pytest.mark.parametrize(('replicas', 'devices'), [(1, 1), (6, 2), (16, 8)])
 def test_replica_axis_never_outgrows_the_replicas(replicas, devices):
-  built = mesh.make(MeshConfig(), replicas=replicas)
+  built = placement.make_mesh(MeshConfig(), replicas=replicas)
   assert built.shape['replica'] == devices
 
 
 def test_too_few_devices_is_one_clear_message():
   with pytest.raises(ConfigError, match='needs 16 devices and there are 8'):
-    mesh.make(MeshConfig(replica=1, data=16))
+    placement.make_mesh(MeshConfig(replica=1, data=16))
 
 
 def test_two_wild_axes_are_refused():
   with pytest.raises(ConfigError, match=r'mesh\.data: only one axis'):
-    mesh.make(MeshConfig(replica=-1, data=-1))
+    placement.make_mesh(MeshConfig(replica=-1, data=-1))
 
 
 def test_parameters_and_moments_share_a_layout():
-  built = mesh.make(MeshConfig(replica=2, fsdp=2, tensor=2), replicas=2)
+  built = placement.make_mesh(MeshConfig(replica=2, fsdp=2, tensor=2),
+                              replicas=2)
   shape = jax.ShapeDtypeStruct((2, 3, 8, 16), jnp.float32)
   tree = {'stack': {'w_up_DF': shape}, 'moments': ({'w_up_DF': shape},),
           'count': jax.ShapeDtypeStruct((2,), jnp.int32)}
-  found = mesh.shardings(tree, built)
+  found = placement.shardings(tree, built)
   assert found['stack']['w_up_DF'].spec == P('replica', None, 'fsdp', 'tensor')
   assert (found['moments'][0]['w_up_DF'].spec
           == found['stack']['w_up_DF'].spec)
@@ -51,7 +52,7 @@ def test_parameters_and_moments_share_a_layout():
 
 
 def test_a_dimension_its_axes_do_not_divide_stays_whole():
-  built = mesh.make(MeshConfig(replica=1, tensor=8))
+  built = placement.make_mesh(MeshConfig(replica=1, tensor=8))
   tree = {'w_k_DGK': jax.ShapeDtypeStruct((1, 4, 8, 3, 2), jnp.float32)}
-  spec = mesh.shardings(tree, built)['w_k_DGK'].spec
+  spec = placement.shardings(tree, built)['w_k_DGK'].spec
   assert spec[3] is None
