@@ -55,7 +55,7 @@ class Telling:
   """Who is told how far a group is.
 
   Attributes:
-    progress: of {group, step, steps, tokens_per_second, tokens_per_step,
+    progress: of {run (the first), step, steps, tokens_per_second, tokens_per_step,
       flops_per_second}, in every chunk.
     say: of a line for a person.
   """
@@ -221,8 +221,7 @@ class Executor:
 
     def progress(step: int, rate: float) -> None:
       self.telling.progress({
-        'group': group.id, 'step': step, 'steps': shape.train.steps,
-        'runs': len(group.ids), 'tokens_per_second': rate,
+        'run': group.ids[0], 'step': step, 'steps': shape.train.steps, 'tokens_per_second': rate,
         'tokens_per_step': tokens_per_step, 'flops_per_second': rate * flops})
       if self.peers:
         self.peers.at(step)

@@ -30,18 +30,19 @@ class SweepProgress:
   def update(self, running: Iterable[Mapping[str, Any]]) -> None:
     """Shows the groups that are done, and those that run."""
     self._look()
-    states = {s['group']: s for s in running if s['group'] not in self._done}
+    finished = {run for item in self._items if item.group.id in self._done
+                for run in item.group.ids}
+    active = [s for s in running if s['run'] not in finished]
     work = sum(item.group.flops * (
-      1.0 if item.group.id in self._done else
-      _share(states.get(item.group.id))) for item in self._items)
-    tokens = sum(s['tokens_per_second'] for s in states.values())
+      1.0 if item.group.id in self._done else sum(
+        s['step'] / s['steps'] for s in active if s['run'] in item.group.ids))
+      for item in self._items)
+    tokens = sum(s['tokens_per_second'] for s in active)
     steps = sum(s['tokens_per_second'] / max(s['tokens_per_step'], 1)
-                for s in states.values())
+                for s in active)
     count = sum(len(item.group.ids) for item in self._items)
-    finished = sum(len(item.group.ids) for item in self._items
-                   if item.group.id in self._done)
     self._display.update(
-      work / self._total, f'{finished}/{count} runs',
+      work / self._total, f'{len(finished)}/{count} runs',
       f'{work / self._total:.0%} of the work, {steps:,.0f} steps/s, '
       f'{rate(tokens, "tokens")}')
 
@@ -49,10 +50,6 @@ class SweepProgress:
     for item in self._items:
       if item.group.id not in self._done and item.done(self._store):
         self._done.add(item.group.id)
-
-
-def _share(state: Mapping[str, Any] | None) -> float:
-  return state['step'] / state['steps'] if state else 0.0
 
 
 class RunProgress:
