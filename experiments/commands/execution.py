@@ -100,7 +100,8 @@ def work_as_worker(plan: Plan, progress: Path | None, core: int | None,
     process.end_with(parent)
   from experiments.runs.executor import Telling
   from experiments.runs.worker import FileProgress
-  return work(plan, Telling(FileProgress(progress), print) if progress else None)
+  report = Telling(FileProgress(progress), print) if progress else None
+  return work(plan, report)
 
 
 def _platform(plan: Plan) -> str:

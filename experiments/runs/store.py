@@ -75,8 +75,8 @@ class Store:
 
   def measurement(self, run_id: str, digest: str) -> list[Any] | None:
     """The rows that an instrument took of a run, or None."""
-    found = _read(self._measurement(run_id, digest), run_id)
-    return found and found['rows']
+    content = _read(self._measurement(run_id, digest), run_id)
+    return None if content is None else content['rows']
 
   def keep_measurement(self, run_id: str, digest: str,
                        rows: Sequence[Any]) -> None:
