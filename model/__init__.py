@@ -4,6 +4,7 @@ Everything outside this folder sees plain dicts of arrays and these functions.
 """
 
 from model import backend, count, dims, matching, sites
+from model.attention import AttentionConfig
 from model.config import ConfigError, ModelConfig, complete
 from model.language_model import (
   Hidden,
@@ -15,11 +16,12 @@ from model.language_model import (
   unembed,
 )
 from model.layout import Layout
+from model.mixers import MIXERS
 from model.parameterisation import group
 from model.sites import SITES, Edit
 
 __all__ = [
-  'SITES', 'ConfigError', 'Edit', 'Hidden', 'Layout', 'ModelConfig', 'Output',
-  'apply', 'backend', 'complete', 'count', 'dims', 'embed', 'group', 'hidden',
-  'init', 'matching', 'sites', 'unembed',
+  'MIXERS', 'SITES', 'AttentionConfig', 'ConfigError', 'Edit', 'Hidden',
+  'Layout', 'ModelConfig', 'Output', 'apply', 'backend', 'complete', 'count',
+  'dims', 'embed', 'group', 'hidden', 'init', 'matching', 'sites', 'unembed',
 ]

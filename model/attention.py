@@ -1,6 +1,8 @@
 """Multi-head attention, causal or not, with grouped key/value heads."""
 
+import dataclasses
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -8,45 +10,123 @@ import numpy as np
 from flax import linen as nn
 
 from model import attention_kernel, cpu, embedding, parameterisation
-from model.config import ModelConfig
+from model.attention_kernel import KernelName
+from model.config import (
+  EXECUTION,
+  ConfigError,
+  MixerConfig,
+  ModelConfig,
+  require,
+)
 from model.linear import project
 from model.sites import Sites
 
 
-class Attention(nn.Module):
+@dataclasses.dataclass(frozen=True)
+class AttentionConfig(MixerConfig):
   """Multi-head attention (Vaswani et al., 2017).
 
   H / G query heads share each key/value head (Ainslie et al., 2023).
   """
 
-  config: ModelConfig
+  n_heads: int = 4
+  n_kv_heads: int = 0  # 0: as many as n_heads
+  d_head: int = 0  # 0: d_model / n_heads
+  # what computes it; auto: the fastest exact way the platform has
+  kernel: KernelName = dataclasses.field(default='auto', metadata=EXECUTION)
+
+  has_scores = True
+
+  @property
+  def kv_heads(self) -> int:
+    """G, the number of key/value heads."""
+    return self.n_kv_heads or self.n_heads
+
+  def head_width(self, model: ModelConfig) -> int:
+    """K, the width of one head."""
+    return self.d_head or model.d_model // self.n_heads
+
+  def validate(self, model: ModelConfig) -> None:
+    """Raises ConfigError when heads do not divide what they share."""
+    require(self, 'model.mixer', 1, 'n_heads')
+    require(self, 'model.mixer', 0, 'n_kv_heads', 'd_head')
+    width, heads = model.d_model, self.n_heads
+    if not self.d_head and width % heads:
+      fits = [h for h in range(1, width + 1) if width % h == 0]
+      raise ConfigError(
+        f'model.mixer.n_heads: {heads} does not divide model.d_model={width}; '
+        f'use one of {fits} or set model.mixer.d_head')
+    if heads % self.kv_heads:
+      raise ConfigError(f'model.mixer.n_kv_heads: {self.kv_heads} does not '
+                        f'divide n_heads={heads}')
+    if model.position == 'rotary' and self.head_width(model) % 2:
+      raise ConfigError('model.mixer.d_head: rotary position needs an even '
+                        f'head width, not {self.head_width(model)}')
+
+  def module(self, model: ModelConfig) -> 'Attention':
+    """Computes it."""
+    return Attention(model, self)
+
+  def weights(self, model: ModelConfig) -> int:
+    """Those of queries and outputs, and of keys and values."""
+    heads = 2 * self.n_heads + 2 * self.kv_heads
+    return heads * self.head_width(model) * model.d_model
+
+  def vectors(self, model: ModelConfig) -> int:
+    """None."""
+    return 0
+
+  def flops(self, model: ModelConfig, length: int) -> int:
+    """Also of queries with keys, and of weights with values."""
+    scores = 2 * length * self.n_heads * self.head_width(model)
+    return 2 * length * (self.weights(model) + scores)
+
+  def width_step(self, model: ModelConfig) -> int:
+    """Heads of equal width, which rotary position cuts in two."""
+    if self.d_head:
+      return 1
+    return self.n_heads * (2 if model.position == 'rotary' else 1)
+
+  def heads(self) -> Mapping[str, int]:
+    """Those of queries, and of keys and values where they are others."""
+    grouped = self.kv_heads != self.n_heads
+    return {'n_heads': self.n_heads,
+            **({'n_kv_heads': self.kv_heads} if grouped else {})}
+
+
+class Attention(nn.Module):
+  """What `AttentionConfig` says."""
+
+  model: ModelConfig
+  config: AttentionConfig
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
                sites: Sites) -> jax.Array:
     """(B,T,D) -> (B,T,D); `layer` is not used."""
-    config = self.config
-    width, heads, groups = config.d_model, config.n_heads, config.kv_heads
-    head = config.head_width
+    config, width = self.config, self.model.d_model
+    heads, groups = config.n_heads, config.kv_heads
+    head = config.head_width(self.model)
     start = parameterisation.hidden(width)
     w_q_DHK = self.param('w_q_DHK', start, (width, heads, head))
     w_k_DGK = self.param('w_k_DGK', start, (width, groups, head))
     w_v_DGK = self.param('w_v_DGK', start, (width, groups, head))
     w_o_HKD = self.param('w_o_HKD',
-                         parameterisation.output(config, heads * head),
+                         parameterisation.output(self.model, heads * head),
                          (heads, head, width))
     q_BTHK = project(x_BTD, w_q_DHK, sites.layout, 'DHK')
     k_BSGK = project(x_BTD, w_k_DGK, sites.layout, 'DGK')
     v_BSGK = project(x_BTD, w_v_DGK, sites.layout, 'DGK')
-    if config.position == 'rotary':
+    if self.model.position == 'rotary':
       q_BTHK, k_BSGK = embedding.rotate(q_BTHK), embedding.rotate(k_BSGK)
-    mixed_BTHK = attend(config, q_BTHK, k_BSGK, v_BSGK, sites)
+    mixed_BTHK = attend(self.model, config.kernel, q_BTHK, k_BSGK, v_BSGK,
+                        sites)
     return project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD,
                    sites.layout, 'HKD', axes=2)
 
 
-def attend(config: ModelConfig, q_BTHK: jax.Array, k_BSGK: jax.Array,
-           v_BSGK: jax.Array, sites: Sites) -> jax.Array:
+def attend(model: ModelConfig, kernel: KernelName, q_BTHK: jax.Array,
+           k_BSGK: jax.Array, v_BSGK: jax.Array, sites: Sites) -> jax.Array:
   """Mixes values by the softmax of the scores, taken in float32.
 
   By a kernel where there is one, which holds no scores; all agree but for
@@ -56,12 +136,13 @@ def attend(config: ModelConfig, q_BTHK: jax.Array, k_BSGK: jax.Array,
     (B,T,H,K): what each head read.
   """
   pattern_used = sites.uses('attention_pattern')
-  kernel = attention_kernel.choose(config, sites.layout, q_BTHK, k_BSGK,
+  chosen = attention_kernel.choose(model, kernel, sites.layout, q_BTHK, k_BSGK,
                                    pattern_used)
-  if kernel:
-    return kernel(q_BTHK, k_BSGK, v_BSGK)
-  return mix(q_BTHK, k_BSGK, v_BSGK, score_bias(config, q_BTHK.shape[1]),
-             sites, config.mask == 'causal' and not pattern_used)
+  if chosen:
+    return chosen(q_BTHK, k_BSGK, v_BSGK)
+  bias_HTS = score_bias(model, *q_BTHK.shape[1:3])
+  apart = model.mask == 'causal' and not pattern_used
+  return mix(q_BTHK, k_BSGK, v_BSGK, bias_HTS, sites, apart)
 
 
 @cpu.in_rows
@@ -113,12 +194,12 @@ def share(read_BHTK: jax.Array, total_BHT: jax.Array) -> jax.Array:
   return read_BHTK / total_BHT[..., None]
 
 
-def score_bias(config: ModelConfig, length: int) -> np.ndarray:
+def score_bias(model: ModelConfig, length: int, heads: int) -> np.ndarray:
   """What is added to the scores: (1 or H, T, S), float32."""
   bias_HTS = np.zeros((1, length, length), np.float32)
-  if config.position == 'alibi':
-    bias_HTS = embedding.alibi_HTS(config.n_heads, length)
-  if config.mask == 'causal':
+  if model.position == 'alibi':
+    bias_HTS = embedding.alibi_HTS(heads, length)
+  if model.mask == 'causal':
     # Finite, so that a row is never 0/0, and far below any score.
     bias_HTS = np.where(np.tri(length, dtype=bool), bias_HTS,
                         np.float32(-1e30))

@@ -13,6 +13,7 @@ model computes the scores instead, and says so.
 import functools
 import logging
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from model.config import ModelConfig
 from model.layout import Layout
 
 Kernel = Callable[..., jax.Array]
+KernelName = Literal['auto', 'xla', 'cudnn', 'splash']
 
 # The kernel that a platform prefers; the others compute the scores ('xla').
 PREFERRED = {'gpu': 'cudnn', 'tpu': 'splash'}
@@ -30,24 +32,25 @@ PLATFORM = {kernel: platform for platform, kernel in PREFERRED.items()}
 SPLASH_BLOCKS = (512, 256, 128)
 
 
-def choose(config: ModelConfig, layout: Layout, q_BTHK: jax.Array,
-           k_BSGK: jax.Array, pattern_used: bool) -> Kernel | None:
+def choose(config: ModelConfig, asked: KernelName, layout: Layout,
+           q_BTHK: jax.Array, k_BSGK: jax.Array,
+           pattern_used: bool) -> Kernel | None:
   """The fastest exact kernel for these arrays; None: compute the scores.
 
   What is passed over, and why, is logged once for each reason.
 
   Args:
-    config: says which kernel is asked for.
+    config: what else a kernel must fit.
+    asked: the kernel that is asked for.
     layout: where arrays live.
     q_BTHK: queries; only their shape and dtype are read.
     k_BSGK: keys; values are like them.
     pattern_used: whether somebody reads or edits the attention pattern, which
       no kernel ever holds.
   """
-  name: str = config.attention_kernel
-  if name == 'auto':
-    name = PREFERRED.get(backend.platform(), 'xla')
-  if name == 'xla':
+  name = (PREFERRED.get(backend.platform(), 'xla') if asked == 'auto'
+          else asked)
+  if name == 'xla' or q_BTHK.shape[1] == 1:  # one position has one score
     return None
   kernel = functools.partial(KERNELS[name], config.mask == 'causal')
   reason = _unfit(config, name, pattern_used) or _refusal(

@@ -7,22 +7,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from model import parameterisation
-from model.attention import Attention
 from model.config import ModelConfig
-from model.convolution import Convolution
 from model.feed_forward import FEED_FORWARDS
 from model.layout import Layout
 from model.norm import NORMS
-from model.recurrent import GRU, LinearRecurrence
 from model.sites import Edits, Sites, Taps
-
-MIXERS = {
-  'attention': Attention,
-  'gru': GRU,
-  'linear_recurrence': LinearRecurrence,
-  'convolution': Convolution,
-  'dilated_convolution': Convolution,
-}
 
 Branch = Callable[[jax.Array], jax.Array]
 
@@ -62,7 +51,7 @@ class Block(nn.Module):
     """Chooses the parts that the config names."""
     config = self.config
     self.mixer_norm = NORMS[config.norm]()
-    self.mixer = MIXERS[config.mixer](config)
+    self.mixer = config.mixer.module(config)
     self.mix_residual = RESIDUALS[config.norm_placement]
     self.ffn_residual = absent
     self.ffn_norm = NORMS[config.norm]()  # no parameters until it is called

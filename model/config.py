@@ -7,17 +7,19 @@ A field's metadata says what part it plays in a run:
   in nothing else share one compilation and can train side by side;
 * `execution`: it changes how fast the result comes, not which result; it is
   left out of the run's identity.
+
+A field whose metadata has `kinds` holds a dataclass of one of several kinds, by
+name: `--config.model.mixer=gru` chooses one.
 """
 
+import abc
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 TRACED = {'role': 'traced'}
 EXECUTION = {'role': 'execution'}
 
-Mixer = Literal[
-  'attention', 'gru', 'linear_recurrence', 'convolution', 'dilated_convolution'
-]
 Position = Literal['none', 'learned', 'sinusoidal', 'rotary', 'alibi']
 Mask = Literal['causal', 'bidirectional']
 Norm = Literal['layer', 'rms']
@@ -27,13 +29,69 @@ Activation = Literal['relu', 'gelu', 'silu', 'tanh', 'sigmoid', 'identity']
 Layers = Literal['separate', 'tied']
 Unembedding = Literal['separate', 'tied']
 Parameterisation = Literal['standard', 'completep']
-AttentionKernel = Literal['auto', 'xla', 'cudnn', 'splash']
 Remat = Literal['none', 'dots', 'full']
 Dtype = Literal['float32', 'bfloat16']
 
 
 class ConfigError(ValueError):
   """A model that cannot be built; the message names the field and the fix."""
+
+
+class MixerConfig(abc.ABC):
+  """What the model asks of a kind of sequence mixer.
+
+  A kind is a frozen dataclass of what it alone reads, beside its code, and
+  stands in `model/mixers.py`. `model` is the config that holds it.
+  """
+
+  # Whether it has attention scores, which some positions act on.
+  has_scores: ClassVar[bool] = False
+
+  def validate(self, model: 'ModelConfig') -> None:
+    """Raises ConfigError when the model cannot have this mixer."""
+    if model.position in ('rotary', 'alibi'):
+      raise ConfigError(
+        f'model.position: {model.position!r} acts on attention scores, which '
+        f'model.mixer={model.mixer_name} has none of; use none, learned or '
+        'sinusoidal')
+    if model.mask != 'causal':
+      raise ConfigError(f'model.mask: model.mixer={model.mixer_name} only '
+                        'looks back; use causal')
+
+  @abc.abstractmethod
+  def module(self, model: 'ModelConfig') -> Any:
+    """A Linen module: ((B,T,D), layer, sites) -> (B,T,D)."""
+
+  @abc.abstractmethod
+  def weights(self, model: 'ModelConfig') -> int:
+    """Weights of one layer, each used once for each position."""
+
+  @abc.abstractmethod
+  def vectors(self, model: 'ModelConfig') -> int:
+    """The other parameters of one layer: biases, decays."""
+
+  def flops(self, model: 'ModelConfig', length: int) -> int:
+    """Products of one layer and one sequence, forward: 2 m n k for each."""
+    return 2 * length * self.weights(model)
+
+  def width_step(self, model: 'ModelConfig') -> int:
+    """What `d_model` must be a multiple of."""
+    del model
+    return 1
+
+  def heads(self) -> Mapping[str, int]:
+    """Fields that count what a mesh splits over `tensor`, and their values."""
+    return {}
+
+
+def _mixers() -> Mapping[str, type[MixerConfig]]:
+  # Here, since the mixers know the model's config.
+  from model.mixers import MIXERS
+  return MIXERS
+
+
+def _default_mixer() -> MixerConfig:
+  return _mixers()['attention']()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +104,8 @@ class ModelConfig:
 
   n_layers: int = 4
   d_model: int = 64
-  n_heads: int = 4
-  n_kv_heads: int = 0  # 0: as many as n_heads
-  d_head: int = 0  # 0: d_model / n_heads
-  mixer: Mixer = 'attention'
-  conv_window: int = 3
+  mixer: MixerConfig = dataclasses.field(
+    default_factory=_default_mixer, metadata={'kinds': _mixers})
   position: Position = 'rotary'
   mask: Mask = 'causal'
   norm: Norm = 'layer'
@@ -68,22 +123,15 @@ class ModelConfig:
   max_length: int = 0  # 0: the data source's
   dtype: Dtype = 'float32'  # of the computation; parameters stay float32
   unroll: int = dataclasses.field(default=0, metadata=EXECUTION)  # 0: auto
-  # what computes attention; auto: the fastest exact way the platform has
-  attention_kernel: AttentionKernel = dataclasses.field(
-    default='auto', metadata=EXECUTION)
   # what a layer computes again in the backward pass, to hold less: nothing,
   # all but its matrix products, all
   remat: Remat = dataclasses.field(default='none', metadata=EXECUTION)
 
   @property
-  def kv_heads(self) -> int:
-    """G, the number of key/value heads."""
-    return self.n_kv_heads or self.n_heads
-
-  @property
-  def head_width(self) -> int:
-    """K, the width of one head."""
-    return self.d_head or self.d_model // self.n_heads
+  def mixer_name(self) -> str:
+    """What the kind of mixer is called."""
+    names = {kind: name for name, kind in _mixers().items()}
+    return names.get(type(self.mixer), type(self.mixer).__name__)
 
   @property
   def ff_width(self) -> int:
@@ -94,41 +142,23 @@ class ModelConfig:
 
   def validate(self) -> None:
     """Raises ConfigError when no such model can be built."""
-    for name in ('n_layers', 'd_model', 'n_heads', 'conv_window',
-                 'base_layers', 'base_width'):
-      if getattr(self, name) < 1:
-        raise _error(name, f'{getattr(self, name)} must be at least 1')
-    for name in ('n_kv_heads', 'd_head', 'vocab_size', 'max_length', 'unroll'):
-      if getattr(self, name) < 0:
-        raise _error(name, f'{getattr(self, name)} must be 0 (auto) or more')
+    require(self, 'model', 1, 'n_layers', 'd_model', 'base_layers',
+            'base_width')
+    require(self, 'model', 0, 'vocab_size', 'max_length', 'unroll')
     if self.feed_forward != 'none' and self.ff_width < 1:
-      raise _error('ff_multiple', f'{self.ff_multiple} leaves no feed-forward '
-                   "width; use a larger one, or model.feed_forward='none'")
-    if self.mixer == 'attention':
-      self._validate_heads()
-      return
-    if self.position in ('rotary', 'alibi'):
-      raise _error('position', f'{self.position!r} acts on attention scores, '
-                   f'which mixer={self.mixer!r} has none of; use none, learned '
-                   'or sinusoidal')
-    if self.mask != 'causal':
-      raise _error('mask', f'mixer={self.mixer!r} only looks back; use causal')
-
-  def _validate_heads(self) -> None:
-    if not self.d_head and self.d_model % self.n_heads:
-      fits = [h for h in range(1, self.d_model + 1) if self.d_model % h == 0]
-      raise _error('n_heads', f'{self.n_heads} does not divide '
-                   f'd_model={self.d_model}; use one of {fits} or set d_head')
-    if self.n_heads % self.kv_heads:
-      raise _error('n_kv_heads', f'{self.kv_heads} does not divide '
-                   f'n_heads={self.n_heads}')
-    if self.position == 'rotary' and self.head_width % 2:
-      raise _error('d_head', f'rotary position needs an even head width, not '
-                   f'{self.head_width}')
+      raise ConfigError(
+        f'model.ff_multiple: {self.ff_multiple} leaves no feed-forward width; '
+        "use a larger one, or model.feed_forward='none'")
+    self.mixer.validate(self)
 
 
-def _error(name: str, problem: str) -> ConfigError:
-  return ConfigError(f'model.{name}: {problem}')
+def require(part: Any, path: str, least: int, *names: str) -> None:
+  """Raises ConfigError for a field of `part` that is below `least`, 0 or 1."""
+  for name in names:
+    if getattr(part, name) < least:
+      bound = 'at least 1' if least else '0 (auto) or more'
+      raise ConfigError(
+        f'{path}.{name}: {getattr(part, name)} must be {bound}')
 
 
 def complete(config: ModelConfig, **sizes: Any) -> ModelConfig:

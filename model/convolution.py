@@ -1,35 +1,83 @@
 """Causal convolution over positions, plain or dilated."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
 from model import parameterisation
-from model.config import ModelConfig
+from model.config import MixerConfig, ModelConfig, require
 from model.feed_forward import ACTIVATIONS
 from model.linear import biased, project
 from model.sites import Sites
 
 
-class Convolution(nn.Module):
+@dataclasses.dataclass(frozen=True)
+class ConvolutionConfig(MixerConfig):
   """act(sum over w of x[t - w dilation] W[w] + b), then out (Oord, 2016)."""
 
-  config: ModelConfig
+  window: int = 3
+
+  def validate(self, model: ModelConfig) -> None:
+    """Raises ConfigError when there is no window."""
+    require(self, 'model.mixer', 1, 'window')
+    super().validate(model)
+
+  def module(self, model: ModelConfig) -> 'Convolution':
+    """Computes it."""
+    return Convolution(model, self)
+
+  def weights(self, model: ModelConfig) -> int:
+    """One matrix for each place of the window, and the output."""
+    return (self.window + 1) * model.d_model**2
+
+  def vectors(self, model: ModelConfig) -> int:
+    """A bias."""
+    return model.d_model
+
+  def dilations(self, model: ModelConfig, length: int) -> np.ndarray:
+    """Distance between a window's inputs at each layer: (N,), int32."""
+    del length
+    return np.ones(model.n_layers, np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class DilatedConvolutionConfig(ConvolutionConfig):
+  """A convolution whose window grows wider from layer to layer."""
+
+  def dilations(self, model: ModelConfig, length: int) -> np.ndarray:
+    """Distance between a window's inputs at each layer: (N,), int32.
+
+    It grows by the window's size at each layer until the window spans
+    max_length (or `length`, where that is 0).
+    """
+    span = (model.max_length or length) - 1
+    most = max(1, span // max(1, self.window - 1))
+    return np.array([min(self.window ** layer, most)
+                     for layer in range(model.n_layers)], np.int32)
+
+
+class Convolution(nn.Module):
+  """What `ConvolutionConfig` says."""
+
+  model: ModelConfig
+  config: ConvolutionConfig
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
                sites: Sites) -> jax.Array:
     """(B,T,D) -> (B,T,D); `layer` sets the dilation."""
-    config, length = self.config, x_BTD.shape[1]
-    width, window = config.d_model, config.conv_window
+    length, window = x_BTD.shape[1], self.config.window
+    width = self.model.d_model
     w_conv_WDD = self.param('w_conv_WDD',
                             parameterisation.hidden(window * width),
                             (window, width, width))
     b_D = self.param('b_D', nn.initializers.zeros, (width,))
-    w_o_DD = self.param('w_o_DD', parameterisation.output(config, width),
+    w_o_DD = self.param('w_o_DD', parameterisation.output(self.model, width),
                         (width, width))
-    dilation_N = dilations(config, length)
+    dilation_N = self.config.dilations(self.model, length)
     # The dilation is a number, not a shape, so that every layer is the same
     # program and the stack can be scanned.
     step = jnp.asarray(dilation_N)[layer]
@@ -40,19 +88,5 @@ class Convolution(nn.Module):
       for w in range(window)], axis=2)
     h_BTD = biased(
       project(x_BTWD, w_conv_WDD, sites.layout, 'WDD', axes=2), b_D)
-    h_BTD = sites.at('mixer_hidden', ACTIVATIONS[config.activation](h_BTD))
+    h_BTD = sites.at('mixer_hidden', ACTIVATIONS[self.model.activation](h_BTD))
     return project(h_BTD, w_o_DD, sites.layout, 'DD')
-
-
-def dilations(config: ModelConfig, length: int) -> np.ndarray:
-  """Distance between a window's inputs at each layer: (N,), int32.
-
-  Dilated, it grows by the window's size at each layer until the window spans
-  max_length (or `length`, where that is 0).
-  """
-  if config.mixer == 'convolution':
-    return np.ones(config.n_layers, np.int32)
-  span = (config.max_length or length) - 1
-  most = max(1, span // max(1, config.conv_window - 1))
-  return np.array([min(config.conv_window ** layer, most)
-                   for layer in range(config.n_layers)], np.int32)

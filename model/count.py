@@ -56,7 +56,8 @@ def parameters(config: ModelConfig) -> Count:
   return Count(
     token_embedding=vocabulary * width,
     position_embedding=config.max_length * width if learned else 0,
-    mixer=layers * (_mixer_weights(config) + _mixer_vectors(config)),
+    mixer=layers * (config.mixer.weights(config)
+                    + config.mixer.vectors(config)),
     feed_forward=layers * (_feed_forward_weights(config)
                            + _feed_forward_vectors(config)),
     norm=layers * norms * norm,
@@ -79,13 +80,9 @@ def flops(config: ModelConfig, length: int) -> Count:
     ConfigError: no such model can be built, or vocab_size is not known.
   """
   _check(config)
-  scores = 0
-  if config.mixer == 'attention':
-    # Queries with keys, then weights with values.
-    scores = 2 * length * config.n_heads * config.head_width
   layer = 2 * length
   return Count(
-    mixer=config.n_layers * layer * (_mixer_weights(config) + scores),
+    mixer=config.n_layers * config.mixer.flops(config, length),
     feed_forward=config.n_layers * layer * _feed_forward_weights(config),
     unembedding=layer * config.d_model * config.vocab_size)
 
@@ -93,30 +90,6 @@ def flops(config: ModelConfig, length: int) -> Count:
 def train_flops(config: ModelConfig, length: int) -> int:
   """Forward and backward products of one sequence."""
   return TRAIN_OVER_FORWARD * flops(config, length).total
-
-
-def _mixer_weights(config: ModelConfig) -> int:
-  """Weights of one layer's mixer, each used once for each position."""
-  width = config.d_model
-  heads = config.n_heads * config.head_width
-  groups = config.kv_heads * config.head_width
-  return {
-    'attention': 2 * width * heads + 2 * width * groups,
-    'gru': 7 * width**2,
-    'linear_recurrence': 4 * width**2,
-    'convolution': (config.conv_window + 1) * width**2,
-    'dilated_convolution': (config.conv_window + 1) * width**2,
-  }[config.mixer]
-
-
-def _mixer_vectors(config: ModelConfig) -> int:
-  return config.d_model * {
-    'attention': 0,
-    'gru': 3,
-    'linear_recurrence': 3,
-    'convolution': 1,
-    'dilated_convolution': 1,
-  }[config.mixer]
 
 
 def _feed_forward_weights(config: ModelConfig) -> int:

@@ -1,6 +1,5 @@
 """The language model: embed, the stack, norm, unembed; and its functions."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -126,8 +125,6 @@ def init(config: ModelConfig, key: jax.Array,
   """
   _check(config)
   tokens_BT = jnp.zeros((1, 1), jnp.int32)
-  # One token only shapes the parameters; a kernel would refuse it, and say so.
-  config = dataclasses.replace(config, attention_kernel='xla')
   network = LanguageModel(config, {}, Layout())
   filled = network.init(key, tokens_BT, {})['params']
   return parameterisation.draw(layout or Layout(), key, filled, scale)

@@ -50,7 +50,7 @@ def width(base: ModelConfig, hold: Hold = 'parameters', length: int = 0,
   """Finds the width at which a changed model matches the base model.
 
   The number of heads stays as it is, so widths are multiples of it (of twice
-  it under rotary position), unless `d_head` fixes the heads' width.
+  it under rotary position), unless the mixer fixes the heads' width.
 
   Args:
     base: the model to match; vocab_size known.
@@ -69,7 +69,7 @@ def width(base: ModelConfig, hold: Hold = 'parameters', length: int = 0,
     raise ConfigError('model.max_length: 0 is not worked out yet; set it, or '
                       'give the length whose FLOPs are to match')
   changed = dataclasses.replace(base, **changes)
-  step = _step(changed)
+  step = changed.mixer.width_step(changed)
   wanted = _measure(base, hold, length)
 
   def at(steps: int) -> int:
@@ -93,10 +93,3 @@ def _measure(config: ModelConfig, hold: Hold, length: int) -> int:
     return count.train_flops(config, length)
   counted = count.parameters(config)
   return counted.total if hold == 'parameters' else counted.stack
-
-
-def _step(config: ModelConfig) -> int:
-  """What the width must be a multiple of."""
-  if config.mixer != 'attention' or config.d_head:
-    return 1
-  return config.n_heads * (2 if config.position == 'rotary' else 1)

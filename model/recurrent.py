@@ -1,11 +1,13 @@
 """Recurrent mixers: one truly sequential, one linear in its state."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from model import parameterisation
-from model.config import ModelConfig
+from model.config import MixerConfig, ModelConfig
 from model.linear import biased, gathered, project
 from model.sites import Sites
 
@@ -13,8 +15,25 @@ SHARPNESS = 8.0  # c in De et al., 2024
 SLOWEST, FASTEST = 0.999, 0.9  # decays to start from, De et al., 2024
 
 
-class GRU(nn.Module):
+@dataclasses.dataclass(frozen=True)
+class GRUConfig(MixerConfig):
   """Gated recurrent unit (Cho et al., 2014): T steps, one after the other."""
+
+  def module(self, model: ModelConfig) -> 'GRU':
+    """Computes it."""
+    return GRU(model)
+
+  def weights(self, model: ModelConfig) -> int:
+    """Three gates of the input and of the state, and the output."""
+    return 7 * model.d_model**2
+
+  def vectors(self, model: ModelConfig) -> int:
+    """A bias for each gate."""
+    return 3 * model.d_model
+
+
+class GRU(nn.Module):
+  """What `GRUConfig` says."""
 
   config: ModelConfig
 
@@ -54,7 +73,8 @@ class GRU(nn.Module):
     return project(h_BTD, w_o_DD, sites.layout, 'DD')
 
 
-class LinearRecurrence(nn.Module):
+@dataclasses.dataclass(frozen=True)
+class LinearRecurrenceConfig(MixerConfig):
   """Real-gated linear recurrent unit (De et al., 2024).
 
   The state is linear in the past, so all positions come from one associative
@@ -62,6 +82,22 @@ class LinearRecurrence(nn.Module):
   with a_t = sigmoid(decay)^(c r_t) and gates r, i of the input. Their
   convolution and multiplying branch are left out.
   """
+
+  def module(self, model: ModelConfig) -> 'LinearRecurrence':
+    """Computes it."""
+    return LinearRecurrence(model)
+
+  def weights(self, model: ModelConfig) -> int:
+    """The value, two gates, and the output."""
+    return 4 * model.d_model**2
+
+  def vectors(self, model: ModelConfig) -> int:
+    """The decays, and a bias for each gate."""
+    return 3 * model.d_model
+
+
+class LinearRecurrence(nn.Module):
+  """What `LinearRecurrenceConfig` says."""
 
   config: ModelConfig
 

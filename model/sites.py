@@ -114,7 +114,7 @@ class Sites:
 def available(config: ModelConfig) -> tuple[str, ...]:
   """The sites that a model of this config has, in order of computation."""
   absent = set()
-  if config.mixer != 'attention':
+  if not config.mixer.has_scores:
     absent.add('attention_pattern')
   if config.feed_forward == 'none':
     absent |= {'ffn_hidden', 'ffn_out'}
@@ -127,5 +127,5 @@ def check(config: ModelConfig, asked: Iterable[str]) -> None:
   for site in asked:
     if site not in have:
       raise ConfigError(
-        f'site {site!r}: a model with mixer={config.mixer!r} and '
+        f'site {site!r}: a model with mixer={config.mixer_name} and '
         f'feed_forward={config.feed_forward!r} has the sites {", ".join(have)}')

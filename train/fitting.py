@@ -49,10 +49,8 @@ def check(config: Config, sizes: Mapping[str, int]) -> None:
 def _model(model: ModelConfig, sizes: Mapping[str, int]) -> list[str]:
   tensor, fsdp = sizes['tensor'], sizes['fsdp']
   split = [('d_model', model.d_model, 'fsdp', fsdp)]
-  if model.mixer == 'attention':
-    split.append(('n_heads', model.n_heads, 'tensor', tensor))
-    if model.kv_heads != model.n_heads:
-      split.append(('n_kv_heads', model.kv_heads, 'tensor', tensor))
+  split += [(f'mixer.{name}', heads, 'tensor', tensor)
+            for name, heads in model.mixer.heads().items()]
   problems = [
     f'model.{name}: {size} is not divisible by mesh.{axis}={parts}; use '
     f'{_nearest(size, parts)}, or mesh.{axis} of {_divisors(size, parts)}'

@@ -55,11 +55,12 @@ def logits(config: ModelConfig, params: Params,
            tokens_BT: jax.Array) -> jax.Array:
   """(B,T) token ids to (B,T,V), float32."""
   B, T = tokens_BT.shape
+  heads = config.mixer.heads()['n_heads']
   params = jax.tree.map(lambda leaf: leaf.astype(config.dtype), params)
   x_BTD = params['token_VD'][tokens_BT] + params['position_TD'][:T]
   for layer in params['layers']:
     h_BTD = _normalised(layer['norm_1'], x_BTD)
-    q, k, v = (part.reshape(B, T, config.n_heads, -1) for part in jnp.split(
+    q, k, v = (part.reshape(B, T, heads, -1) for part in jnp.split(
       h_BTD @ layer['w_qkv_DE'], 3, axis=-1))
     mixed_BTHK = jax.nn.dot_product_attention(q, k, v, is_causal=True)
     x_BTD += mixed_BTHK.reshape(B, T, -1) @ layer['w_out_DD']

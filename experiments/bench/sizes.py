@@ -5,14 +5,15 @@ import dataclasses
 from data import DataConfig
 from data.sources.text import TextConfig
 from experiments.sweeps import overrides
-from model import ModelConfig
+from model import AttentionConfig, ModelConfig
 from train import Config, MeshConfig, TrainConfig, program
 
 
 def _gpt(n_layers: int, d_model: int, n_heads: int,
          vocab_size: int) -> ModelConfig:
   """What plain JAX is compared with: GPT-2's shape (Radford et al., 2019)."""
-  return ModelConfig(n_layers, d_model, n_heads, vocab_size=vocab_size,
+  return ModelConfig(n_layers, d_model, AttentionConfig(n_heads),
+                     vocab_size=vocab_size,
                      position='learned', parameterisation='standard')
 
 

@@ -13,7 +13,7 @@ from data import DataConfig
 from data.sources.text import TextConfig
 from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
-from model import ModelConfig
+from model import AttentionConfig, ModelConfig
 from train import Config, MeshConfig, TrainConfig, program
 
 # Where a config names no interval: the work that a crash can cost.
@@ -25,7 +25,7 @@ CONFIGS: dict[str, Config] = {
   #   one CPU, one GPU   fathom train lm-small
   #   8 devices, a pod   the same; on a pod add --distributed
   'lm-small': Config(
-    ModelConfig(n_layers=4, d_model=64, n_heads=4),
+    ModelConfig(n_layers=4, d_model=64, mixer=AttentionConfig(n_heads=4)),
     DataConfig(TextConfig(length=128), batch_size=32),
     TrainConfig(steps=2000, learning_rate=3e-3, evaluate_every=500),
     MeshConfig(replica=1, data=-1)),
@@ -40,7 +40,8 @@ CONFIGS: dict[str, Config] = {
   #   v5e-16      the same with --config.train.microbatches=4 --distributed
   'lm-125m': Config(
     ModelConfig(
-      n_layers=12, d_model=768, n_heads=12, position='learned',
+      n_layers=12, d_model=768, mixer=AttentionConfig(n_heads=12),
+      position='learned',
       unembedding='tied', parameterisation='standard', vocab_size=50304,
       dtype='bfloat16'),
     DataConfig(TextConfig(length=1024, tokenizer='bpe', vocab_size=50257,
@@ -59,7 +60,8 @@ CONFIGS: dict[str, Config] = {
   #   v5e-16, v5p-32   fathom train lm-1b --distributed
   'lm-1b': Config(
     ModelConfig(
-      n_layers=22, d_model=2048, n_heads=32, n_kv_heads=4, norm='rms',
+      n_layers=22, d_model=2048,
+      mixer=AttentionConfig(n_heads=32, n_kv_heads=4), norm='rms',
       feed_forward='gated', activation='silu', ff_multiple=2.75,
       parameterisation='standard', vocab_size=32_000, dtype='bfloat16',
       remat='dots'),

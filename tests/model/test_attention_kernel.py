@@ -40,12 +40,15 @@ def config(**changes):
                         'dtype': 'bfloat16', **changes})
 
 
+def attend(config, *qkv):
+  return attention.attend(config, config.mixer.kernel, *qkv, Sites({}, {}))
+
+
 @pytest.mark.parametrize('mask', ['causal', 'bidirectional'])
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_computing_the_scores_agrees_with_float64(dtype, mask):
   q, k, v = arrays(dtype)
-  own = tiny.jit(lambda: attention.attend(
-    config(dtype=dtype, mask=mask), q, k, v, Sites({}, {})))()
+  own = tiny.jit(lambda: attend(config(dtype=dtype, mask=mask), q, k, v))()
   expected = reference(mask, q, k, v)
   assert own.dtype == dtype
   error = np.abs(np.asarray(own, np.float64) - expected).max()
@@ -60,10 +63,10 @@ def test_scores_in_pieces_are_those_of_the_whole_with_their_gradients(
   weight = tiny.normal(*qkv[0].shape, seed=7)
 
   def pieces(*qkv):
-    return attention.attend(config_, *qkv, Sites({}, {}))
+    return attend(config_, *qkv)
 
   def whole(*qkv):
-    return attention.mix(*qkv, attention.score_bias(config_, LENGTH),
+    return attention.mix(*qkv, attention.score_bias(config_, LENGTH, 4),
                          Sites({}, {}), False)
 
   np.testing.assert_allclose(jax.jit(pieces)(*qkv), reference('causal', *qkv),
@@ -78,13 +81,13 @@ def test_scores_in_pieces_are_those_of_the_whole_with_their_gradients(
 @pytest.mark.parametrize(('heads', 'groups'), [(4, 2), (3, 3), (1, 1)])
 def test_the_gradient_of_a_cpu_is_that_of_other_devices(heads, groups):
   """The scores have a backward pass of their own there."""
-  config_ = config(dtype='float32', attention_kernel='xla')
+  config_ = config(dtype='float32', kernel='xla')
   qkv = arrays('float32', heads, groups)
   weight = tiny.normal(*qkv[0].shape, seed=7)
 
   def gradient(platform):
     def loss(*qkv):
-      return (attention.attend(config_, *qkv, Sites({}, {})) * weight).sum()
+      return (attend(config_, *qkv) * weight).sum()
 
     with backend.compiling_for(platform):
       return jax.jit(jax.grad(loss, (0, 1, 2)))(*qkv)
@@ -105,8 +108,7 @@ def test_the_tpu_kernel_agrees_with_float64_and_its_gradient_with_xla(mask):
     return attention_kernel.splash(causal, *qkv, interpret=True)
 
   def scores(*qkv):
-    return attention.attend(config(dtype='float32', mask=mask), *qkv,
-                            Sites({}, {}))
+    return attend(config(dtype='float32', mask=mask), *qkv)
 
   expected = reference(mask, q, k, v)
   np.testing.assert_allclose(jax.jit(kernel)(q, k, v), expected, atol=1e-4)
@@ -133,16 +135,17 @@ def choose(platform, pattern_used=False, **changes):
   made = config(**changes)
   q, k, _ = arrays(made.dtype)
   with backend.compiling_for(platform):
-    return attention_kernel.choose(made, Layout(), q, k, pattern_used)
+    return attention_kernel.choose(made, made.mixer.kernel, Layout(), q, k,
+                                   pattern_used)
 
 
 @pytest.mark.parametrize(('platform', 'pattern_used', 'changes', 'reason'), [
   ('tpu', False, {'dtype': 'float32'}, 'model.dtype=float32'),
   ('tpu', False, {'position': 'alibi'}, 'model.position=alibi'),
   ('tpu', True, {}, 'pattern is read or edited'),
-  ('tpu', False, {'attention_kernel': 'cudnn'}, 'runs on gpu, and this is tpu'),
+  ('tpu', False, {'kernel': 'cudnn'}, 'runs on gpu, and this is tpu'),
   ('gpu', False, {}, 'cuDNN is not detected'),
-  ('cpu', False, {'attention_kernel': 'splash'}, 'runs on tpu'),
+  ('cpu', False, {'kernel': 'splash'}, 'runs on tpu'),
 ])
 def test_a_kernel_passed_over_is_logged_once_with_the_reason(
     platform, pattern_used, changes, reason, caplog):
@@ -153,7 +156,7 @@ def test_a_kernel_passed_over_is_logged_once_with_the_reason(
   assert [reason in record.message for record in caplog.records] == [True]
 
 
-@pytest.mark.parametrize('changes', [{}, {'attention_kernel': 'xla'}])
+@pytest.mark.parametrize('changes', [{}, {'kernel': 'xla'}])
 def test_a_cpu_computes_the_scores_and_says_nothing(changes, caplog):
   assert choose('cpu', **changes) is None
   assert not caplog.records

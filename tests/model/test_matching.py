@@ -48,9 +48,9 @@ def test_the_rest_of_the_config_stays():
 
 def test_other_switches_can_change_too():
   base = tiny.config(**BASE)
-  match = matching.width(base, mixer='gru', position='none')
+  match = matching.width(base, mixer=model.MIXERS['gru'](), position='none')
   assert 0.97 < match.ratio < 1.03
-  assert match.config.mixer == 'gru'
+  assert match.config.mixer_name == 'gru'
 
 
 def test_the_match_is_described_in_one_line():

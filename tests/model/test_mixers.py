@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import tiny
 
-from model import convolution, feed_forward, recurrent
+from model import feed_forward, recurrent
 from model.sites import Sites
 
 
-def mix(module, config, x_BTD, params, taps=()):
+def mix(config, x_BTD, params, taps=()):
   """Runs one mixer on its own; the taps it made."""
   def run(x_BTD):
     sites = Sites(dict.fromkeys(taps), {})
-    out = module(config).apply({'params': params}, x_BTD, 0, sites)
+    out = config.mixer.module(config).apply({'params': params}, x_BTD, 0, sites)
     return out, sites.taps
   return tiny.jit(run)(x_BTD)
 
@@ -30,7 +30,7 @@ def layer_params(config):
 
 def test_grouped_heads_equal_full_heads_that_repeat():
   grouped = tiny.config(n_heads=4, n_kv_heads=2)
-  full = dataclasses.replace(grouped, n_kv_heads=0)
+  full = tiny.config(n_heads=4)
   params = tiny.params(grouped)
   mixer = dict(params['stack']['mixer'])
   for key in ('w_k_DGK', 'w_v_DGK'):
@@ -60,7 +60,7 @@ def test_a_linear_recurrence_starts_with_the_published_decays():
 def test_a_gru_equals_its_equations_step_by_step():
   config, x_BTD = tiny.config('gru'), inputs()
   p = layer_params(config)
-  _, taps = mix(recurrent.GRU, config, x_BTD, p, ['mixer_hidden'])
+  _, taps = mix(config, x_BTD, p, ['mixer_hidden'])
 
   def gate(x_BD, h_BD, name):
     return (x_BD @ p[f'w_x_{name}_DD'] + h_BD @ p[f'w_h_{name}_DD']
@@ -81,26 +81,26 @@ def test_a_gru_equals_its_equations_step_by_step():
 def test_a_convolution_equals_its_sum():
   config, x_BTD = tiny.config('convolution', activation='identity'), inputs()
   p = layer_params(config)
-  _, taps = mix(convolution.Convolution, config, x_BTD, p, ['mixer_hidden'])
+  _, taps = mix(config, x_BTD, p, ['mixer_hidden'])
   x_BTD = np.asarray(x_BTD)
   for t in range(tiny.LENGTH):
     summed = sum(x_BTD[:, t - w] @ p['w_conv_WDD'][w]
-                 for w in range(config.conv_window) if t >= w)
+                 for w in range(config.mixer.window) if t >= w)
     np.testing.assert_allclose(taps['mixer_hidden'][:, t], summed + p['b_D'],
                                atol=1e-5)
 
 
 def test_dilation_grows_until_the_window_spans_the_input():
-  config = tiny.config('dilated_convolution', n_layers=5, conv_window=3,
+  config = tiny.config('dilated_convolution', n_layers=5, window=3,
                        max_length=16)
-  np.testing.assert_array_equal(convolution.dilations(config, 16),
+  np.testing.assert_array_equal(config.mixer.dilations(config, 16),
                                 [1, 3, 7, 7, 7])
   short = dataclasses.replace(config, max_length=2)
-  np.testing.assert_array_equal(convolution.dilations(short, 2), [1] * 5)
+  np.testing.assert_array_equal(config.mixer.dilations(short, 2), [1] * 5)
   deep = dataclasses.replace(config, n_layers=200)
-  assert convolution.dilations(deep, 16).max() == 7
-  plain = dataclasses.replace(config, mixer='convolution')
-  np.testing.assert_array_equal(convolution.dilations(plain, 16), [1] * 5)
+  assert config.mixer.dilations(deep, 16).max() == 7
+  plain = tiny.config('convolution', n_layers=5, window=3, max_length=16)
+  np.testing.assert_array_equal(plain.mixer.dilations(plain, 16), [1] * 5)
 
 
 def test_identity_activation_makes_the_feed_forward_one_affine_map():

@@ -14,7 +14,7 @@ B, T, D, F = 3, 5, 8, 32
 def kept(platform, **changes):
   """What the backward pass of one layer reads: {(dtype, width): arrays}."""
   config = tiny.config(n_layers=1, d_model=D, dtype='bfloat16',
-                       attention_kernel='xla', **changes)
+                       kernel='xla', **changes)
 
   def loss(params):
     tokens_BT = jnp.zeros((B, T), jnp.int32)

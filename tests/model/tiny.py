@@ -1,5 +1,6 @@
 """Models small enough to test, and their parameters."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,16 +12,24 @@ import model
 jit = functools.partial(
   jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
-MIXERS = ('attention', 'gru', 'linear_recurrence', 'convolution',
-          'dilated_convolution')
+MIXERS = tuple(model.MIXERS)
 LENGTH = 6
 
 
 def config(mixer='attention', **changes):
+  """Changes of fields that only another mixer has are left out."""
   position = 'rotary' if mixer == 'attention' else 'none'
   sizes = {'n_layers': 2, 'd_model': 8, 'n_heads': 2, 'vocab_size': 7,
-           'max_length': LENGTH, 'position': position, 'unroll': 1}
-  return model.ModelConfig(mixer=mixer, **{**sizes, **changes})
+           'max_length': LENGTH, 'position': position, 'unroll': 1, **changes}
+  own = {name: sizes[name] for name in fields(model.MIXERS[mixer])
+         if name in sizes}
+  shared = {name: sizes[name] for name in fields(model.ModelConfig)
+            if name in sizes}
+  return model.ModelConfig(mixer=model.MIXERS[mixer](**own), **shared)
+
+
+def fields(kind):
+  return [field.name for field in dataclasses.fields(kind)]
 
 
 @functools.cache

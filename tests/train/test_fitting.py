@@ -4,11 +4,12 @@ import logging
 import pytest
 
 from data import DataConfig
-from model import ConfigError, ModelConfig
+from model import AttentionConfig, ConfigError, ModelConfig
 from train import Config, MeshConfig, TrainConfig, fitting, program
 
 FITS = Config(
-  model=ModelConfig(d_model=64, n_heads=8, n_kv_heads=4, vocab_size=64),
+  model=ModelConfig(d_model=64, vocab_size=64,
+                    mixer=AttentionConfig(n_heads=8, n_kv_heads=4)),
   data=DataConfig(batch_size=16), mesh=MeshConfig(replica=1))
 
 
@@ -27,10 +28,11 @@ def test_what_fits_passes(axes):
 
 @pytest.mark.parametrize(('rooms', 'message'), [
   ({'mesh': {'tensor': 8}},
-   r'model.n_kv_heads: 4 .*mesh.tensor=8; use 8, or mesh.tensor of 1, 2, 4$'),
-  ({'model': {'n_heads': 6, 'n_kv_heads': 0, 'd_head': 8},
+   r'model.mixer.n_kv_heads: 4 .*mesh.tensor=8; use 8, or mesh.tensor of 1, 2, '
+   '4$'),
+  ({'model': {'mixer': AttentionConfig(n_heads=6, d_head=8)},
     'mesh': {'tensor': 4}},
-   r'model.n_heads: 6 .*use 4 or 8, or mesh.tensor of 1, 2, 3$'),
+   r'model.mixer.n_heads: 6 .*use 4 or 8, or mesh.tensor of 1, 2, 3$'),
   ({'model': {'ff_multiple': 1.5}, 'mesh': {'tensor': 64}},
    r'model.ff_multiple: 1.5 makes .*width of 96, .*use a width of 64 or 128'),
   ({'model': {'d_model': 72}, 'mesh': {'fsdp': 16}},
@@ -52,12 +54,12 @@ def test_what_does_not_fit_is_named_with_the_values_that_work(rooms, message):
 
 
 def test_everything_that_does_not_fit_is_said_at_once():
-  wrong = changed(model={'n_heads': 6, 'n_kv_heads': 3, 'd_head': 8},
+  wrong = changed(model={'mixer': AttentionConfig(6, n_kv_heads=3, d_head=8)},
                   data={'batch_size': 9}, mesh={'data': 2, 'tensor': 4})
   with pytest.raises(ConfigError) as error:
     fitting.validate(wrong, devices=8)
   assert [line.split(':')[0] for line in str(error.value).splitlines()] == [
-    'model.n_heads', 'model.n_kv_heads', 'data.batch_size']
+    'model.mixer.n_heads', 'model.mixer.n_kv_heads', 'data.batch_size']
 
 
 def test_a_vocabulary_that_stays_whole_is_logged(caplog):

@@ -13,7 +13,7 @@ from data import DataConfig
 from data.sources.hop_string import HopStringConfig
 from data.sources.pointer_chasing import PointerChasingConfig
 from experiments.foresight import collectives
-from model import ModelConfig, parameterisation
+from model import MIXERS, AttentionConfig, ModelConfig, parameterisation
 from train import (
   Config,
   MeshConfig,
@@ -31,7 +31,8 @@ REPLICAS = 8
 # compared to 1e-5.
 EPSILON = 1e-3
 ATTENTION = ModelConfig(
-  n_layers=2, d_model=16, n_heads=16, n_kv_heads=8, d_head=2, unroll=1,
+  n_layers=2, d_model=16, unroll=1,
+  mixer=AttentionConfig(n_heads=16, n_kv_heads=8, d_head=2),
   feed_forward='gated', unembedding='tied', parameterisation='standard',
   vocab_size=16)
 BASE = Config(
@@ -102,16 +103,19 @@ def test_every_mesh_equals_one_device(axes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('changes', [
-  {'mixer': 'gru', 'position': 'learned', 'norm': 'rms'},
-  {'mixer': 'linear_recurrence', 'position': 'none', 'layers': 'tied'},
-  {'mixer': 'convolution', 'position': 'sinusoidal', 'feed_forward': 'plain'},
-  {'mixer': 'dilated_convolution', 'position': 'learned'},
-  {'position': 'alibi', 'unembedding': 'separate', 'remat': 'full'},
-], ids=lambda changes: changes.get('mixer', 'attention'))
-def test_every_mixer_on_a_mesh_equals_one_device(changes):
+@pytest.mark.parametrize(('mixer', 'changes'), [
+  ('gru', {'position': 'learned', 'norm': 'rms'}),
+  ('linear_recurrence', {'position': 'none', 'layers': 'tied'}),
+  ('convolution', {'position': 'sinusoidal', 'feed_forward': 'plain'}),
+  ('dilated_convolution', {'position': 'learned'}),
+  ('attention', {'position': 'alibi', 'unembedding': 'separate',
+                 'remat': 'full'}),
+])
+def test_every_mixer_on_a_mesh_equals_one_device(mixer, changes):
+  config = ATTENTION.mixer if mixer == 'attention' else MIXERS[mixer]()
   assert_equals_one_device(changed(
-    model=changes, mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
+    model={'mixer': config, **changes},
+    mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
 
 
 def test_the_stream_is_gathered_once_for_all_products_that_read_it():
@@ -311,7 +315,7 @@ def test_bfloat16_trains_like_float32():
 
 def test_what_is_drawn_is_not_sent_whole_to_where_it_belongs():
   config = program.complete(dataclasses.replace(
-    BASE, model=ModelConfig(n_layers=4, d_model=64, n_heads=4),
+    BASE, model=ModelConfig(n_layers=4, d_model=64),
     mesh=MeshConfig(replica=1, fsdp=8)))
   mesh = placement.make_mesh(config.mesh)
   built = program.build(program.shape(config), mesh, True)

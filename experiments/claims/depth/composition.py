@@ -41,7 +41,7 @@ from experiments.sweeps.algebra import (
   product,
 )
 from experiments.sweeps.experiment import Part
-from model import ModelConfig
+from model import AttentionConfig, ModelConfig
 from train.config import Config, TrainConfig
 
 SOLVED = 0.9  # accuracy from which a run counts as having learned k links
@@ -52,9 +52,9 @@ STEPS = {'smoke': 10, 'cpu': 1500}
 EXAMPLES = 2048  # for what is measured beside the held-out accuracy
 
 BASE = Config(
-  model=ModelConfig(d_model=32, n_heads=2, position='none',
-                    mask='bidirectional', norm='rms', activation='relu',
-                    ff_multiple=2.0, base_width=32),
+  model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=2),
+                    position='none', mask='bidirectional', norm='rms',
+                    activation='relu', ff_multiple=2.0, base_width=32),
   data=DataConfig(PointerChasingConfig(symbols=9, hops=(1, 2, 3, 4),
                                        queries='all'), batch_size=48),
   # The long warm-up and the decay are what makes three layers learn four links
@@ -82,7 +82,7 @@ def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   if preset == 'accelerator':
     return tuple(cell for heads in (4, 8) for cell in cells(
       'composition', f'{heads} heads', product(PUBLISHED, {
-        'model.n_heads': (heads,), 'model.n_layers': range(1, 9),
+        'model.mixer.n_heads': (heads,), 'model.n_layers': range(1, 9),
         'train.seed': seeds}, pins)))
   base = overrides.replace(BASE, {'train.steps': STEPS[preset]})
   if preset == 'smoke':

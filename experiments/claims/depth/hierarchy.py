@@ -34,24 +34,27 @@ from experiments.runs.subject import Row, Subject
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, zipped
 from experiments.sweeps.experiment import Part
-from model import ModelConfig
+from model import AttentionConfig, ModelConfig
 from train.config import Config, TrainConfig
 
 BASES = {
   'smoke': Config(
-    model=ModelConfig(d_model=32, n_heads=1, position='learned',
+    model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=1),
+                      position='learned',
                       mask='bidirectional', base_width=32, unroll=1),
     data=DataConfig(TreeConfig(symbols=4, levels=2), batch_size=32),
     train=TrainConfig(steps=10, learning_rate=3e-3, evaluation_batches=2)),
   'cpu': Config(
-    model=ModelConfig(d_model=32, n_heads=1, position='learned',
+    model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=1),
+                      position='learned',
                       mask='bidirectional', norm='rms', activation='relu',
                       base_width=32),
     data=DataConfig(TreeConfig(symbols=4, levels=3), batch_size=128),
     train=TrainConfig(steps=1000, learning_rate=3e-3, weight_decay=0.3,
                       warmup_fraction=0.2, evaluation_batches=8)),
   'accelerator': Config(
-    model=ModelConfig(d_model=128, n_heads=1, position='learned',
+    model=ModelConfig(d_model=128, mixer=AttentionConfig(n_heads=1),
+                      position='learned',
                       mask='bidirectional', base_width=128, base_layers=4),
     data=DataConfig(TreeConfig(symbols=4, levels=4), batch_size=128),
     train=TrainConfig(steps=50_000, learning_rate=1e-3, chunk_steps=1000,

@@ -33,7 +33,7 @@ from experiments.sweeps.algebra import (
   product,
 )
 from experiments.sweeps.experiment import Part
-from model import ModelConfig, count
+from model import AttentionConfig, ModelConfig, count
 from train.config import Config, MeshConfig, TrainConfig
 
 DEPTHS = {'smoke': (1, 2), 'cpu': (1, 4, 12),
@@ -46,7 +46,8 @@ SMALLEST = 0.03  # bits per byte
 LENS = jax.jit(lens.logit_lens, static_argnums=0)
 
 CPU = Config(
-  model=ModelConfig(d_model=48, n_heads=2, base_width=48, base_layers=2),
+  model=ModelConfig(d_model=48, mixer=AttentionConfig(n_heads=2), base_width=48,
+                    base_layers=2),
   data=DataConfig(TextConfig(length=64), batch_size=8),
   train=TrainConfig(steps=300, learning_rate=4e-3,
                     evaluation_batches=1000),
@@ -56,8 +57,8 @@ BASES = {
     'model.unroll': 1, 'train.steps': 10, 'train.evaluation_batches': 4}),
   'cpu': CPU,
   'accelerator': Config(
-    model=ModelConfig(d_model=256, n_heads=8, base_width=256, base_layers=4,
-                      dtype='bfloat16'),
+    model=ModelConfig(d_model=256, mixer=AttentionConfig(n_heads=8),
+                      base_width=256, base_layers=4, dtype='bfloat16'),
     data=DataConfig(TextConfig(length=256), batch_size=64),
     train=TrainConfig(steps=20_000, learning_rate=1e-3, chunk_steps=500,
                       evaluate_every=2000, checkpoint_every=2000,

@@ -90,8 +90,9 @@ def _config(source: Tree, width: int, n_layers: int) -> model.ModelConfig:
   """A Transformer with one head and a feed-forward unit for each pair."""
   units = 2 * source.symbols**2
   return model.ModelConfig(
-    n_layers=n_layers, d_model=width, n_heads=1,
-    d_head=max(source.length, source.symbols), position='learned',
+    n_layers=n_layers, d_model=width, mixer=model.AttentionConfig(
+      n_heads=1, d_head=max(source.length, source.symbols)),
+    position='learned',
     mask='bidirectional', norm='rms', activation='relu',
     ff_multiple=units / width, parameterisation='standard',
     vocab_size=source.vocab_size, max_length=source.length)

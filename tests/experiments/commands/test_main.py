@@ -35,7 +35,7 @@ def fails(arguments, capsys):
   (['plan', 'depth', '--config.model.n_layer=3'],
    'did you mean --config.model.n_layers'),
   (['plan', 'depth', '--strata=text', '--config.model.n_heads=7'],
-   'model.n_heads: 7 does not divide'),
+   'model.mixer.n_heads: 7 does not divide'),
   (['plan', 'depth', '--strata=text', '--config.model.mask=bidirectional'],
    'model.mask'),
   (['plan', 'depth', '--config.data.text_path=/no/such/file'],

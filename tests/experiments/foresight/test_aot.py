@@ -15,13 +15,14 @@ from experiments.foresight import collectives, prediction, roofline, topology
 from experiments.machine import accelerators
 from experiments.sweeps import overrides
 from experiments.sweeps.configs import CONFIGS
-from model import ModelConfig, count
+from model import AttentionConfig, ModelConfig, count
 from model.config import ConfigError
 from train import Config, MeshConfig, TrainConfig, placement, program
 
 ROOT = Path(__file__).parents[3]
 TINY = Config(
-  ModelConfig(n_layers=8, d_model=32, n_heads=4, vocab_size=257,
+  ModelConfig(n_layers=8, d_model=32, mixer=AttentionConfig(n_heads=4),
+              vocab_size=257,
               max_length=16, unroll=1),
   DataConfig(TextConfig(length=16), batch_size=16), TrainConfig(chunk_steps=10),
   MeshConfig(replica=1, data=-1))

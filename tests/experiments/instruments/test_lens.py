@@ -11,7 +11,8 @@ import model
 from data import Batch
 from experiments.instruments import lens, stream
 
-CONFIG = model.ModelConfig(n_layers=2, d_model=16, n_heads=2, vocab_size=11)
+CONFIG = model.ModelConfig(n_layers=2, d_model=16, vocab_size=11,
+                           mixer=model.AttentionConfig(n_heads=2))
 LAYERS = range(CONFIG.n_layers + 1)
 
 read_lens = jax.jit(functools.partial(lens.logit_lens, CONFIG))

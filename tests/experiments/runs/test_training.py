@@ -21,7 +21,7 @@ from experiments.sweeps.configs import CONFIGS
   ([], 'name one config: lm-small'),
   (['lm-smal'], 'did you mean lm-small'),
   (['lm-small', '--config.train.step=3'], 'did you mean --config.train.steps'),
-  (['lm-small', '--config.model.n_heads=7'], 'model.n_heads: 7'),
+  (['lm-small', '--config.model.n_heads=7'], 'model.mixer.n_heads: 7'),
   (['lm-small', '--config.train.keep_checkpoints=0'],
    'train.keep_checkpoints: 0'),
   (['lm-small', '--config.mesh.replica=2'], 'one run is one replica'),
