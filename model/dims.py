@@ -17,6 +17,7 @@ ALPHABET = {
   'N': 'layers, stacked',
   'R': 'replicas',
   'W': 'convolution window',
+  'L': 'rank of a low-rank change',
 }
 
 

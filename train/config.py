@@ -5,6 +5,8 @@ from typing import Literal
 
 from data.config import DataConfig
 from model.config import EXECUTION, TRACED, ConfigError, ModelConfig
+from train import trainable
+from train.trainable import Trainable
 
 Decay = Literal['cosine', 'linear', 'constant']
 Compile = Literal['jit', 'pmap']
@@ -26,6 +28,8 @@ class TrainConfig:
   beta2: float = 0.95
   epsilon: float = 1e-8
   clip_norm: float = 1.0
+  trainable: Trainable = dataclasses.field(
+    default=trainable.All(), metadata={'kinds': trainable.KINDS})
   evaluation_batches: int = 8  # fewer where the held-out data end sooner
   evaluate_every: int = 0  # steps; 0: at the end only
   # A batch is taken in this many parts, one after the other, whose gradients
@@ -89,6 +93,7 @@ class Config:
       if not 0 < getattr(train, name) < float('inf'):
         raise ConfigError(
           f'train.{name}: {getattr(train, name)} must be above 0 and finite')
+    train.trainable.validate(self.model)
 
   def _validate_mask(self) -> None:
     """Refuses a model that could read what it is asked to predict."""

@@ -2,8 +2,7 @@
 
 import contextlib
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from train.config import Config
 from train.feed import Feed
 from train.loop import Hooks, Loop
 from train.metrics import MetricsLog, NoLog
+from train.program import Program
 from train.replica import ALIVE, State
+from train.start import Load, initial
 
 # Bytes of all replicas' parameters up to which their initial values are kept.
 SMALL = 2**28
@@ -33,7 +34,8 @@ class Fit:
   Attributes:
     params: the parameters after the last update.
     initial: the parameters before the first, on the host; None where they are
-      too large to be held twice (see `initial`).
+      too large to be held twice, or another run's and training was resumed
+      (see `start.initial`).
     diverged: int, (R,): the step of the first non-finite value, or -1.
     instance: the data constants; empty where the host streams the data.
     shared: whether the replicas share them.
@@ -52,8 +54,8 @@ class Fit:
   tokens_per_second: float
 
 
-def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None
-        ) -> Fit:
+def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None,
+        start: Sequence[Load] | None = None) -> Fit:
   """Trains runs that share a shape, together, for exactly `train.steps` steps.
 
   A folder with checkpoints is resumed from the newest whole one; on one kind
@@ -65,8 +67,12 @@ def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None
     configs: complete configs, equal but for their traced fields.
     folder: where metrics.jsonl and the checkpoints live.
     hooks: what to ask and to tell on the way; nothing when not given.
+    start: for each config, what loads the parameters it starts from, a nested
+      dict of host arrays; random ones when not given. Tokens that a parent does
+      not know start random. Not called where training is resumed.
 
   Raises:
+    ConfigError: what a run is to start from are no parameters of its model.
     Preempted: it was told to stop, and has saved.
     Diverged: every replica met a number that is not finite.
     CheckpointError: a checkpoint cannot be written, or none can be read.
@@ -83,15 +89,16 @@ def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None
       stack.callback(feed.close)
       program = programs.build(config, mesh, shared)
       hyper = _place(programs.hyper(configs), mesh, shared=False)
-      state = program.init(hyper)
-      start = _copy(state['params'])
       checkpoints = stack.enter_context(Checkpoints(
         folder / 'checkpoints', config.train.keep_checkpoints,
         config.train.keep_every, hooks.on_saved))
-      if (found := checkpoints.find()) is not None:
-        like = _abstract(state)
-        del state  # there may be no room for two
-        state = checkpoints.restore(found, like)
+      newest, before = checkpoints.find(), None
+      if newest is None or start is None:
+        state = _begin(configs, program, hyper, mesh, start)
+        before = _copy(program.params(state))
+      if newest is not None:
+        state = {}  # there may be no room for two
+        state = checkpoints.restore(newest, _abstract(program, hyper, mesh))
       first = int(state['step'])
       log: MetricsLog | NoLog = NoLog()
       if jax.process_index() == 0:
@@ -102,8 +109,9 @@ def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None
     state = run.train(state)
   tokens = (config.train.steps - first) * len(configs) * loop.tokens(config)
   spent = clock.seconds['step'] + clock.seconds['data_wait']
-  return Fit(state['params'], start, distributed.fetch(state['diverged']),
-             instance, shared, feed, clock.seconds, tokens / max(spent, 1e-9))
+  return Fit(program.params(state), before,
+             distributed.fetch(state['diverged']), instance, shared, feed,
+             clock.seconds, tokens / max(spent, 1e-9))
 
 
 def evaluate(configs: Sequence[Config], fitted: Fit,
@@ -115,22 +123,14 @@ def evaluate(configs: Sequence[Config], fitted: Fit,
   return scores.held_out(config, program, fitted.feed, fitted.params, split)
 
 
-def initial(config: Config) -> Any:
-  """The parameters from which a run starts, bit for bit, as host arrays.
-
-  The same whatever it trains beside, and on any mesh.
-  """
-  alone = dataclasses.replace(config.mesh, replica=1)
-  shape = dataclasses.replace(programs.shape(config), mesh=alone)
-  mesh = placement.make_mesh(alone)
-  params_R = _initial(shape, mesh)(programs.hyper([config]))
-  return jax.tree.map(lambda x: x[0], distributed.fetch(params_R))
-
-
-@functools.cache
-def _initial(shape: Config, mesh: Mesh) -> Callable[[Any], Any]:
-  init = programs.build(shape, mesh, shared=True).init
-  return jax.jit(lambda hyper: init(hyper)['params'])  # without the moments
+def _begin(configs: Sequence[Config], program: Program, hyper: Any, mesh: Mesh,
+           start: Sequence[Load] | None) -> State:
+  """The state before the first update."""
+  if start is None:
+    return program.init(hyper)
+  params = [initial(c, load) for c, load in zip(configs, start, strict=True)]
+  stacked = jax.tree.map(lambda *x: np.stack(x), *params)
+  return program.begin(hyper, _place(stacked, mesh, shared=False))
 
 
 def _copy(params: Any) -> Any:
@@ -159,10 +159,12 @@ def _place(tree: Any, mesh: Mesh, shared: bool) -> Any:
                            else placement.shardings(tree, mesh))
 
 
-def _abstract(state: State) -> Any:
+def _abstract(program: Program, hyper: Any, mesh: Mesh) -> State:
+  """The shapes of a state, and where it lives."""
+  state = jax.eval_shape(program.init, hyper)
   return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-    state)
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+    state, placement.shardings(state, mesh))
 
 
 def survived(fitted: Fit) -> np.ndarray:

@@ -131,7 +131,7 @@ class Loop:
   def _evaluate(self, state: State, step: int) -> None:
     with self.hooks.goodput.part('evaluate'):
       found = scores.held_out(self.config, self.program, self.feed,
-                              state['params'], 'validation')
+                              self.program.params(state), 'validation')
     self._write({'step': step, 'split': 'validation',
                  **{k: v.tolist() for k, v in found.items()},
                  'data_wait': 0.0})

@@ -28,12 +28,16 @@ class Program(NamedTuple):
 
   Attributes:
     init: (hyper) → state.
+    begin: (hyper, params) → state: from other parameters than random ones.
+    params: (state) → the parameters of the model.
     chunk: (state, count, hyper, instance) → state, {loss, grad_norm} of shape
       (chunk_steps, R), filled up to `count`.
     evaluate: (params, instance, split) → sums of shape (batches, R, groups).
   """
 
   init: jax.stages.Wrapped
+  begin: jax.stages.Wrapped
+  params: Callable[[State], Any]
   chunk: Any  # jax.stages.Wrapped, but under pmap
   evaluate: jax.stages.Wrapped
 
@@ -134,6 +138,23 @@ def build(config: Config, mesh: Mesh, shared: bool,
                         spmd_axis_name=over)(hyper)
     return {'step': jnp.int32(0), **placed(replicas)}
 
+  @jax.jit
+  def begin(hyper: Hyper, params: Any) -> State:
+    replicas = jax.vmap(functools.partial(replica.begin, config),
+                        spmd_axis_name=over)(hyper, params)
+    return {'step': jnp.int32(0), **placed(replicas)}
+
+  @jax.jit
+  def merged(trained: Any, frozen: Any) -> Any:
+    return placed(jax.vmap(
+      functools.partial(replica.merged, config, layout),
+      spmd_axis_name=over)(trained, frozen))
+
+  def whole(state: State) -> Any:
+    # What no program touches is not copied.
+    return (merged(state['params'], state['frozen']) if state['frozen']
+            else state['params'])
+
   def steps(update: Callable[..., Any], place: Callable[[Any], Any],
             replicas: Any, first: jax.Array, count: jax.Array, hyper: Hyper,
             instance: Instance) -> tuple[Any, dict[str, jax.Array]]:
@@ -189,7 +210,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
     return jax.lax.map(lambda i: score(params, i, instance),
                        jnp.arange(batches))
 
-  return Program(init, chunk, evaluate)
+  return Program(init, begin, whole, chunk, evaluate)
 
 
 def _over_replicas(function: Callable[..., Any], in_axes: Sequence[int | None],

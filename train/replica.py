@@ -1,10 +1,10 @@
 """One update of one replica. The ensemble maps it over R; nothing here knows.
 
-The state is a plain dict, `{step, params, opt_state, diverged}`, with no random
-keys in it: everything random is a function of (seed, step).
+The state is a plain dict, `{step, params, frozen, opt_state, diverged}`, with
+no random keys in it: everything random is a function of (seed, step). `params`
+are what is trained, and `frozen` is the rest (see `train/trainable.py`).
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -26,12 +26,26 @@ ALIVE = -1  # `diverged` of a replica that has met no non-finite value
 def init(config: Config, layout: Layout, hyper: Hyper) -> State:
   """The state before the first update; a pure function of `hyper`."""
   key = jax.random.fold_in(jax.random.key(1), hyper['seed'])
-  params = model.init(config.model, key, hyper['init_scale'], layout)
+  return begin(config, hyper, model.init(
+    config.model, key, hyper['init_scale'], layout))
+
+
+def begin(config: Config, hyper: Hyper, params: Any) -> State:
+  """The state of a model before the first update."""
+  trained, frozen = config.train.trainable.split(params, hyper['seed'])
   return {
-    'params': params,
-    'opt_state': optimizer.direction(config, hyper).init(params),
+    'params': trained,
+    'frozen': frozen,
+    'opt_state': optimizer.direction(config, hyper).init(trained),
     'diverged': jnp.int32(ALIVE),
   }
+
+
+def merged(config: Config, layout: Layout, trained: Any, frozen: Any) -> Any:
+  """The parameters of the model, where they belong."""
+  if not frozen:
+    return trained
+  return layout.parameters(config.train.trainable.merge(trained, frozen))
 
 
 def scores(config: Config, layout: Layout, params: Any,
@@ -59,16 +73,19 @@ def _predict(config: Config, layout: Layout, params: Any, batch: Batch
     config.model, params, batch.tokens_BT, layout))
 
 
-def gradients(config: Config, layout: Layout, params: Any, batch: Batch,
-              weight: jax.Array) -> tuple[jax.Array, Any]:
+def gradients(config: Config, layout: Layout, params: Any, frozen: Any,
+              batch: Batch, weight: jax.Array) -> tuple[jax.Array, Any]:
   """The loss of a batch, and its gradient, microbatch by microbatch.
 
   Each counts by the positions it scores, since all are divided by the same
   `weight`: however many there are, they add up to the gradient of one batch.
   """
   def one(layout: Layout, batch: Batch) -> tuple[jax.Array, Any]:
-    value, grads = jax.value_and_grad(functools.partial(loss, config, layout))(
-      params, batch, weight)
+    def value_of(params: Any) -> jax.Array:
+      whole = merged(config, layout, params, frozen)
+      return loss(config, layout, whole, batch, weight)
+
+    value, grads = jax.value_and_grad(value_of)(params)
     return value, layout.parameters(grads)
 
   count = config.train.microbatches
@@ -139,7 +156,7 @@ def update(config: Config, source: Source, layout: Layout, state: State,
   params = state['params']
   weight = jnp.maximum(over_devices(batch.weights_BT.sum()), 1.0)
   value, grads = over_devices(
-    gradients(config, layout, params, batch, weight))
+    gradients(config, layout, params, state['frozen'], batch, weight))
   norm = optax.tree.norm(grads)
   finite = jnp.isfinite(value) & jnp.isfinite(norm)
   alive = (state['diverged'] == ALIVE) & finite
@@ -154,6 +171,7 @@ def update(config: Config, source: Source, layout: Layout, state: State,
                             state['diverged'])
   return {
     'params': jax.tree.map(lambda p, u: p - rate * u, params, updates),
+    'frozen': state['frozen'],
     'opt_state': opt_state,
     'diverged': jnp.where(alive, jnp.int32(ALIVE), first_failure),
   }, {'loss': value, 'grad_norm': norm}

@@ -23,6 +23,7 @@ from train import (
   program,
   replica,
 )
+from train.trainable import Embeddings, LowRank, NewRows
 
 STEPS = 3
 REPLICAS = 8
@@ -93,6 +94,14 @@ def assert_equals_one_device(config, replicas=1):
 
 def test_data_fsdp_and_tensor_at_once_equal_one_device():
   assert_equals_one_device(changed(mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
+
+
+@pytest.mark.parametrize('kind', [
+  LowRank(rank=2), Embeddings(), NewRows(first=10)],
+  ids=lambda kind: type(kind).__name__)
+def test_what_is_trained_in_part_equals_one_device(kind):
+  assert_equals_one_device(changed(
+    train={'trainable': kind}, mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
 
 
 @pytest.mark.slow
@@ -246,7 +255,7 @@ def test_microbatches_count_by_the_positions_they_score():
   def gradients(count):
     cut = changed(config, train={'microbatches': count})
     return jax.jit(lambda: replica.gradients(
-      cut, model.Layout(), params, batch, weight))()
+      cut, model.Layout(), params, {}, batch, weight))()
 
   shares = replica.microbatches(model.Layout(), 4, batch).weights_BT.sum((1, 2))
   assert len(set(shares.tolist())) > 1
