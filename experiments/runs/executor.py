@@ -16,7 +16,6 @@ whatever devices and however many processes there are now.
 
 import contextlib
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,20 +28,19 @@ import psutil
 import train
 from data import durable
 from experiments.machine.usage import UsageError
-from experiments.runs import logs, manifest, outcome
+from experiments.runs import instrument, logs, manifest, outcome
 from experiments.runs.logs import log
 from experiments.runs.peers import Peers
 from experiments.runs.preemption import Preemption
 from experiments.runs.store import Store
-from experiments.runs.subject import Params, Subject
+from experiments.runs.subject import Subject
 from experiments.sweeps import identity
-from experiments.sweeps.identity import run_id
 from experiments.sweeps.packing import Group
-from experiments.sweeps.task import Train
 from train import loop, placement, program
 from train.config import Config
 from train.goodput import Goodput
 from train.profile import NoProfile, Profile
+from train.start import Load
 from train.stop import Diverged
 
 
@@ -125,7 +123,7 @@ class Executor:
         stack.callback(profile.close)
       stack.callback(_keep, goodput)
       try:
-        fitted = train.fit(configs, folder, hooks)
+        fitted = train.fit(configs, folder, hooks, self._start(group))
       except Diverged as diverged:
         if first:
           outcome.publish_diverged(self.store, group, diverged, goodput)
@@ -137,13 +135,10 @@ class Executor:
                        'now, so there is no trace')
     return outcome.publish(self.store, group, fitted, scores, goodput)
 
-  def _start(self, group: Group) -> list[Callable[[], Params]] | None:
-    """The parameters that each run starts from, if they are another run's."""
-    parents = [task.start for task in group.tasks if isinstance(task, Train)]
-    if None in parents:
-      return None
-    return [functools.partial(self.store.params, run_id(parent))
-            for parent in parents if parent]
+  def _start(self, group: Group) -> list[Load] | None:
+    """What loads the parameters that each run starts from, if not random."""
+    loads = [instrument.start(self.store, task) for task in group.tasks]
+    return [load for load in loads if load] or None
 
   def _progress(self, group: Group, shape: Config
                 ) -> Callable[[int, float], None]:

@@ -14,11 +14,12 @@ import numpy as np
 import train
 from experiments.runs import digest
 from experiments.runs.store import Store
-from experiments.runs.subject import Row, Subject
+from experiments.runs.subject import Params, Row, Subject
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Task, Train
+from train.start import Load
 
 Measure = Callable[[Subject], Sequence[Row]]
 
@@ -79,13 +80,21 @@ def stored(store: Store, task: Task) -> Subject:
   assert result, f'run {run} is not finished'
   scores = {k: np.array(v) for k, v in result['scores'].items()}
 
-  def initial() -> Any:
-    assert isinstance(task, Train)
-    if task.start:
-      return store.params(run_id(task.start))
-    return train.initial(task.config)
+  return Subject(run, task, scores, lambda: store.params(run),
+                 initial(store, task))
 
-  return Subject(run, task, scores, lambda: store.params(run), initial)
+
+def initial(store: Store, task: Task) -> Callable[[], Params]:
+  """What works out the parameters before a run's first update."""
+  assert isinstance(task, Train)
+  return lambda: train.initial(task.config, start(store, task))
+
+
+def start(store: Store, task: Task) -> Load | None:
+  """What loads the parameters that a run starts from; None: random ones."""
+  if not isinstance(task, Train) or task.start is None:
+    return None
+  return functools.partial(store.params, run_id(task.start))
 
 
 def rows(store: Store, task: Task, part: Part) -> list[Mapping[str, Any]]:

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 import train
-from experiments.runs import manifest
+from experiments.runs import instrument, manifest
 from experiments.runs.store import Store
 from experiments.runs.subject import Params, Subject
 from experiments.sweeps import cost, identity
 from experiments.sweeps.packing import Group
+from experiments.sweeps.task import Task
 from train import distributed, loop, metrics
 from train.config import Config
 from train.goodput import Goodput
@@ -58,7 +59,7 @@ def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
     if survived[r]:
       subjects.append(Subject(
         run, group.tasks[r], own, _params(store, run, mine),
-        _initial(fitted, r, group.configs[r])))
+        _initial(store, fitted, r, group.tasks[r])))
   return subjects
 
 
@@ -129,8 +130,8 @@ def _params(store: Store, run: str,
   return (lambda: mine) if mine else (lambda: store.params(run))
 
 
-def _initial(fitted: train.Fit, r: int,
-             config: Config) -> Callable[[], Params]:
+def _initial(store: Store, fitted: train.Fit, r: int,
+             task: Task) -> Callable[[], Params]:
   if fitted.initial is None:
-    return lambda: train.initial(config)
+    return instrument.initial(store, task)
   return lambda: jax.tree.map(lambda x: x[r], fitted.initial)

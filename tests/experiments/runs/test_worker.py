@@ -15,13 +15,14 @@ from experiments.runs.preemption import Preemption
 from experiments.runs.store import Store
 from experiments.runs.subject import Row
 from experiments.runs.worker import work
-from experiments.sweeps import algebra, plan
+from experiments.sweeps import algebra, overrides, plan
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
 from model import AttentionConfig, ModelConfig
 from model.config import ConfigError
+from train import program
 from train.config import Config, TrainConfig
 from train.stop import CheckpointError
 
@@ -193,6 +194,76 @@ def test_told_to_stop_it_goes_on_to_the_same_bits(tmp_path):
     for a, b in zip(leaves(ours), leaves(theirs), strict=True):
       np.testing.assert_array_equal(a, b)
     assert rows(whole, task, 'one') == rows(cut, task, 'one')
+
+
+def test_runs_start_from_a_run_that_is_trained_once(tmp_path):
+  """Two stages for real: a parent, and children that train parts of it."""
+  def sweep(preset, pins):
+    parent = Train(program.complete(TINY))
+    larger = parent.config.model.vocab_size + 3
+    kinds = {
+      'all': {}, 'tables': {'train.trainable': 'embeddings'},
+      'rows': {'model.vocab_size': larger, 'train.trainable': 'new_rows',
+               'train.trainable.first': larger - 3},
+      'rank': {'train.trainable': 'low_rank', 'train.trainable.rank': 2}}
+    return tuple(
+      Cell('two', arm, Train(overrides.replace(TINY, {
+        **values, 'train.seed': 7}), start=parent))
+      for arm, values in kinds.items())
+
+  planned = make(tmp_path, part('two', norm, sweep))
+  assert len(planned.run_ids()) == 5
+  groups = planned.groups()
+  assert groups[0].tasks == (planned.cells[0].task.start,)
+  assert do(planned) == 0
+  store = Store(tmp_path)
+  parent = store.params(groups[0].ids[0])
+  after = {cell.arm: store.params(run_id(cell.task))
+           for cell in planned.cells}
+
+  def same(a, b):
+    return all(map(np.array_equal, leaves(a), leaves(b)))
+
+  assert not same(after['all']['stack'], parent['stack'])
+  assert same(after['tables']['stack'], parent['stack'])
+  assert not same(after['tables']['token_embedding'],
+                  parent['token_embedding'])
+  assert same(after['rows']['stack'], parent['stack'])
+  old, = leaves(parent['token_embedding'])
+  new, = leaves(after['rows']['token_embedding'])
+  np.testing.assert_array_equal(new[:len(old)], old)
+  assert len(new) == len(old) + 3
+  assert same(after['rank']['token_embedding'], parent['token_embedding'])
+  assert not same(after['rank']['stack'], parent['stack'])
+  # What was measured "before" is the parent, in memory and when read again.
+  task = planned.cells[0].task
+  size = sum(float(np.sum(np.square(x))) for x in leaves(parent))
+  first = {r['metric']: r['value'] for r in rows(planned, task, 'two')}
+  assert first['norm'] - first['moved'] == pytest.approx(size, rel=1e-6)
+  again = instrument.stored(store, task)
+  assert same(again.initial, parent)
+
+
+def test_children_of_a_parent_that_fails_are_not_waited_for(
+    tmp_path, monkeypatch):
+  def sweep(preset, pins):
+    return (Cell('two', 'child', Train(TINY, start=Train(
+      overrides.replace(TINY, {'train.seed': 3})))),)
+
+  def fails(self, group):
+    raise ZeroDivisionError('always')
+
+  monkeypatch.setattr(Executor, 'execute', fails)
+  assert do(make(tmp_path, part('two', count, sweep))) == usage.FAILED
+
+
+def test_a_parent_that_does_not_fit_is_refused(tmp_path):
+  def sweep(preset, pins):
+    wide = overrides.replace(TINY, {'model.d_model': 16})
+    return (Cell('two', 'child', Train(wide, start=Train(TINY))),)
+
+  with pytest.raises(ConfigError, match=r'start: .*d_model'):
+    do(make(tmp_path, part('two', count, sweep)))
 
 
 @pytest.mark.parametrize(('error', 'kind', 'attempts'), [
