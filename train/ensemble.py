@@ -22,6 +22,7 @@ from train.metrics import MetricsLog, NoLog
 from train.program import Program
 from train.replica import ALIVE, State
 from train.start import Load, initial
+from train.stop import CheckpointError
 
 # Bytes of all replicas' parameters up to which their initial values are kept.
 SMALL = 2**28
@@ -121,6 +122,29 @@ def evaluate(configs: Sequence[Config], fitted: Fit,
   mesh = placement.make_mesh(config.mesh, replicas=len(configs))
   program = programs.build(config, mesh, fitted.shared)
   return scores.held_out(config, program, fitted.feed, fitted.params, split)
+
+
+def saved(config: Config, folder: Path) -> Any:
+  """The parameters in the newest checkpoint of one run, as host arrays.
+
+  Args:
+    config: complete.
+    folder: as given to `fit`.
+
+  Raises:
+    CheckpointError: there is none that is whole.
+  """
+  shape = programs.shape(config)
+  mesh = placement.make_mesh(shape.mesh)
+  program = programs.build(shape, mesh, shared=True)
+  hyper = _place(programs.hyper([config]), mesh, shared=False)
+  with Checkpoints(folder / 'checkpoints') as checkpoints:
+    newest = checkpoints.find()
+    if newest is None:
+      raise CheckpointError(f'{folder / "checkpoints"}: holds no checkpoint')
+    state = checkpoints.restore(newest, _abstract(program, hyper, mesh))
+  params_R = distributed.fetch(program.params(state))
+  return jax.tree.map(lambda x: x[0], params_R)
 
 
 def _begin(configs: Sequence[Config], program: Program, hyper: Any, mesh: Mesh,

@@ -80,8 +80,22 @@ def stored(store: Store, task: Task) -> Subject:
   assert result, f'run {run} is not finished'
   scores = {k: np.array(v) for k, v in result['scores'].items()}
 
-  return Subject(run, task, scores, lambda: store.params(run),
-                 initial(store, task))
+  return Subject(run, task, scores, params(store, task), initial(store, task))
+
+
+def params(store: Store, task: Task) -> Callable[[], Params]:
+  """What reads a finished run's parameters, wherever they were kept."""
+  assert isinstance(task, Train)
+  run = run_id(task)
+
+  def load() -> Params:
+    result = store.result(run)
+    if result and result['parameters'] is None:
+      large: Params = train.saved(task.config, store.run(run))
+      return large
+    return store.params(run)
+
+  return load
 
 
 def initial(store: Store, task: Task) -> Callable[[], Params]:
@@ -94,7 +108,7 @@ def start(store: Store, task: Task) -> Load | None:
   """What loads the parameters that a run starts from; None: random ones."""
   if not isinstance(task, Train) or task.start is None:
     return None
-  return functools.partial(store.params, run_id(task.start))
+  return params(store, task.start)
 
 
 def rows(store: Store, task: Task, part: Part) -> list[Mapping[str, Any]]:

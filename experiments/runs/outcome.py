@@ -22,8 +22,8 @@ from train.stop import Diverged
 
 Scores = dict[str, np.ndarray]
 
-# A run of more than this, which has checkpoints, leaves its parameters in the
-# last of them; all others keep theirs in a file of their own.
+# A run of more than this that trains alone, and has checkpoints, leaves its
+# parameters in the last of them; all others keep theirs in a file of their own.
 LARGE_BYTES = 2**30
 
 
@@ -58,7 +58,7 @@ def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
       'parameters': store.keep_params(run, mine) if mine else None})
     if survived[r]:
       subjects.append(Subject(
-        run, group.tasks[r], own, _params(store, run, mine),
+        run, group.tasks[r], own, _params(store, group.tasks[r], mine),
         _initial(store, fitted, r, group.tasks[r])))
   return subjects
 
@@ -119,15 +119,16 @@ def _fetched(params: Any, config: Config) -> Params | None:
   """Parameters as host arrays; None where they stay in a checkpoint."""
   leaves = jax.tree.leaves(params)
   size = sum(x.nbytes // len(x) for x in leaves)
-  if size > LARGE_BYTES and config.train.checkpoint_every:
+  alone = len(leaves[0]) == 1
+  if size > LARGE_BYTES and alone and config.train.checkpoint_every:
     return None
   tree: Params = distributed.fetch(params)
   return tree
 
 
-def _params(store: Store, run: str,
+def _params(store: Store, task: Task,
             mine: Params | None) -> Callable[[], Params]:
-  return (lambda: mine) if mine else (lambda: store.params(run))
+  return (lambda: mine) if mine else instrument.params(store, task)
 
 
 def _initial(store: Store, fitted: train.Fit, r: int,

@@ -9,7 +9,7 @@ import pytest
 from data import DataConfig
 from data.sources.pointer_chasing import PointerChasingConfig
 from experiments.machine import usage
-from experiments.runs import failure, instrument, remaining
+from experiments.runs import failure, instrument, outcome, remaining
 from experiments.runs.executor import Executor
 from experiments.runs.preemption import Preemption
 from experiments.runs.store import Store
@@ -242,6 +242,24 @@ def test_runs_start_from_a_run_that_is_trained_once(tmp_path):
   assert first['norm'] - first['moved'] == pytest.approx(size, rel=1e-6)
   again = instrument.stored(store, task)
   assert same(again.initial, parent)
+
+
+def test_a_large_run_leaves_its_parameters_in_its_checkpoint(
+    tmp_path, monkeypatch):
+  def sweep(preset, pins):
+    parent = Train(overrides.replace(TINY, {'train.checkpoint_every': 6}))
+    return (Cell('two', 'parent', parent), Cell('two', 'child', Train(
+      overrides.replace(TINY, {'train.seed': 7}), start=parent)))
+
+  whole = make(tmp_path / 'whole', part('two', norm, sweep))
+  assert do(whole) == 0
+  monkeypatch.setattr(outcome, 'LARGE_BYTES', 0)
+  large = make(tmp_path / 'large', part('two', norm, sweep))
+  assert do(large) == 0
+  store = Store(tmp_path / 'large')
+  assert not (store.run(large.run_ids()[0]) / 'params.safetensors').exists()
+  for cell in whole.cells:
+    assert rows(large, cell.task, 'two') == rows(whole, cell.task, 'two')
 
 
 def test_children_of_a_parent_that_fails_are_not_waited_for(
