@@ -97,8 +97,10 @@ class Config:
 
   def _validate_mask(self) -> None:
     """Refuses a model that could read what it is asked to predict."""
-    source = self.data.source
-    if source.causal and self.model.mask != 'causal':
-      raise ConfigError(
-        f'model.mask: {self.model.mask!r} lets the model read the tokens that '
-        f"data.source ({source.name}) asks it to predict; use 'causal'")
+    named = [('source', self.data.source),
+             *(('evaluate', s) for s in getattr(self.data, 'evaluate', ()))]
+    for field, source in named:
+      if source.causal and self.model.mask != 'causal':
+        raise ConfigError(
+          f'model.mask: {self.model.mask!r} lets the model read the tokens '
+          f"that data.{field} ({source.name}) asks it to predict; use 'causal'")

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from data.batch import Instance
-from train import distributed, loop, placement, scores
+from data.batch import Instance, Source
+from train import distributed, loop, placement
 from train import feed as feeds
 from train import program as programs
 from train.checkpoint import Checkpoints
@@ -21,6 +21,7 @@ from train.loop import Hooks, Loop
 from train.metrics import MetricsLog, NoLog
 from train.program import Program
 from train.replica import ALIVE, State
+from train.scores import HeldOut
 from train.start import Load, initial
 from train.stop import CheckpointError
 
@@ -41,6 +42,7 @@ class Fit:
     instance: the data constants; empty where the host streams the data.
     shared: whether the replicas share them.
     feed: where the data come from.
+    others: the further sources that the replicas are evaluated on.
     seconds: wall-clock by part (see `train/goodput.py`).
     tokens_per_second: over all replicas, compilation left out.
   """
@@ -51,6 +53,7 @@ class Fit:
   instance: Instance
   shared: bool
   feed: Feed
+  others: tuple[HeldOut, ...]
   seconds: dict[str, float]
   tokens_per_second: float
 
@@ -86,9 +89,13 @@ def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None,
   with contextlib.ExitStack() as stack:
     with clock.part('start'):
       mesh = placement.make_mesh(config.mesh, replicas=len(configs))
-      feed, instance, shared = _feed(configs, mesh, hooks.profile.stops)
+      source = programs.source_of(config)
+      feed, instance, shared = _feed(configs, source, mesh,
+                                     hooks.profile.stops)
       stack.callback(feed.close)
       program = programs.build(config, mesh, shared)
+      held_out = (HeldOut('', config, source, program, feed),
+                  *_others(configs, mesh))
       hyper = _place(programs.hyper(configs), mesh, shared=False)
       checkpoints = stack.enter_context(Checkpoints(
         folder / 'checkpoints', config.train.keep_checkpoints,
@@ -106,22 +113,40 @@ def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None,
         log = stack.enter_context(
           MetricsLog(folder / 'metrics.jsonl', resume_step=first))
       clock.lose(log.dropped)
-    run = Loop(config, program, hyper, feed, log, checkpoints, hooks)
+    run = Loop(config, program, hyper, feed, held_out, log, checkpoints,
+               hooks)
     state = run.train(state)
   tokens = (config.train.steps - first) * len(configs) * loop.tokens(config)
   spent = clock.seconds['step'] + clock.seconds['data_wait']
   return Fit(program.params(state), before,
              distributed.fetch(state['diverged']), instance, shared, feed,
-             clock.seconds, tokens / max(spent, 1e-9))
+             held_out[1:], clock.seconds, tokens / max(spent, 1e-9))
 
 
 def evaluate(configs: Sequence[Config], fitted: Fit,
              split: str) -> dict[str, np.ndarray]:
-  """Held-out scores after training: see `summarise`."""
+  """Held-out scores of the source it was trained on: see `summarise`."""
   config = programs.shape(configs[0])
   mesh = placement.make_mesh(config.mesh, replicas=len(configs))
   program = programs.build(config, mesh, fitted.shared)
-  return scores.held_out(config, program, fitted.feed, fitted.params, split)
+  own = HeldOut('', config, programs.source_of(config), program, fitted.feed)
+  return own.scores(fitted.params, split)
+
+
+def evaluate_others(fitted: Fit,
+                    split: str) -> dict[str, dict[str, np.ndarray]]:
+  """Held-out scores of the further sources of `data.evaluate`, by name."""
+  return {held_out.name: held_out.scores(fitted.params, split)
+          for held_out in fitted.others}
+
+
+def _others(configs: Sequence[Config], mesh: Mesh) -> Iterator[HeldOut]:
+  """What scores the further sources."""
+  config = programs.shape(configs[0])
+  for name, source in programs.others_of(config).items():
+    feed, _, shared = _feed(configs, source, mesh)
+    program = programs.build(config, mesh, shared, source)
+    yield HeldOut(name, config, source, program, feed)
 
 
 def saved(config: Config, folder: Path) -> Any:
@@ -163,16 +188,15 @@ def _copy(params: Any) -> Any:
   return distributed.fetch(params) if size <= SMALL else None
 
 
-def _feed(configs: Sequence[Config], mesh: Mesh, extra: Sequence[int]
-          ) -> tuple[Feed, Instance, bool]:
+def _feed(configs: Sequence[Config], source: Source, mesh: Mesh,
+          extra: Sequence[int] = ()) -> tuple[Feed, Instance, bool]:
   """Where the data come from, the constants, and whether all share them."""
   config = programs.shape(configs[0])
-  source = programs.source_of(config)
   if feeds.streams(source):
     stream = feeds.Stream(source, configs, mesh,
                           lambda s: loop.next_stop(s, config.train, extra))
     return stream, {}, False
-  instance, shared = programs.instances(configs)
+  instance, shared = programs.instances(configs, source)
   instance = _place(instance, mesh, shared)
   return feeds.Resident(instance), instance, shared
 

@@ -1,4 +1,6 @@
-"""Whether a config fits a mesh, asked before anything is traced.
+"""Whether a config fits a mesh, and other sources a model.
+
+Both are asked before anything is traced.
 
 What a mesh axis does not divide would be held, and computed, whole on every
 device along it. For heads, widths and the batch that is a mistake, and an
@@ -11,6 +13,7 @@ import logging
 import math
 from collections.abc import Mapping
 
+from data.batch import Source
 from model.config import ConfigError, ModelConfig
 from train import placement
 from train.config import Config
@@ -44,6 +47,26 @@ def check(config: Config, sizes: Mapping[str, int]) -> None:
   vocabulary, tensor = config.model.vocab_size, sizes['tensor']
   if vocabulary % tensor:
     _log_whole(vocabulary, tensor)
+
+
+def check_sources(model: ModelConfig, sources: Mapping[str, Source]) -> None:
+  """Refuses sources that a model of these sizes cannot be evaluated on.
+
+  Raises:
+    ConfigError: with every source that does not fit, and the fix.
+  """
+  problems = []
+  for name, source in sources.items():
+    sizes = {'vocab_size': source.vocab_size}
+    if model.position == 'learned':
+      sizes['max_length'] = source.length
+    problems += [
+      f'data.evaluate: {name} has a {field} of {size}, more than '
+      f'model.{field}={getattr(model, field)}; set model.{field}={size}, or '
+      'leave the source out'
+      for field, size in sizes.items() if size > getattr(model, field)]
+  if problems:
+    raise ConfigError('\n'.join(problems))
 
 
 def _model(model: ModelConfig, sizes: Mapping[str, int]) -> list[str]:

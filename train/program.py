@@ -70,16 +70,34 @@ def source_of(config: Config) -> Source:
   return _opened(shape(config).data.source)
 
 
+def others_of(config: Config) -> dict[str, Any]:
+  """The further `Source`s that a run is evaluated on, by name.
+
+  Raises:
+    InputError: as `data.batch.SourceConfig.open`.
+  """
+  sources: dict[str, Any] = {}
+  for i, kind in enumerate(getattr(config.data, 'evaluate', ()), 1):
+    name = kind.name if kind.name not in sources else f'{kind.name}-{i}'
+    sources[name] = _opened(kind)
+  return sources
+
+
 @functools.lru_cache
 def _opened(config: SourceConfig) -> Source:
   return config.open()
 
 
 def complete(config: Config) -> Config:
-  """Fills the model's sizes that the data source decides."""
+  """Fills the model's sizes that the data source decides.
+
+  Raises:
+    ConfigError: another source that it is evaluated on does not fit them.
+  """
   source = source_of(config)
   sized = model.complete(config.model, vocab_size=source.vocab_size,
                          max_length=source.length)
+  fitting.check_sources(sized, others_of(config))
   return dataclasses.replace(config, model=sized)
 
 
@@ -95,12 +113,17 @@ def hyper(configs: Sequence[Config]) -> dict[str, np.ndarray]:
   return values
 
 
-def instances(configs: Sequence[Config]) -> tuple[Instance, bool]:
+def instances(configs: Sequence[Config],
+              source: Source | None = None) -> tuple[Instance, bool]:
   """The data constants of each run, and whether all runs share them.
 
   Shared constants (a corpus, above all) are passed once, without R.
+
+  Args:
+    configs: one for each run.
+    source: whose constants; what `config.data` says when not given.
   """
-  source = source_of(configs[0])
+  source = source or source_of(configs[0])
   seeds = [c.data.seed for c in configs]
   built = {s: source.instance(s) for s in set(seeds)}
   if len(built) == 1:

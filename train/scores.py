@@ -1,9 +1,11 @@
 """Held-out scores of trained parameters."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
+from data.batch import Source
 from train import distributed
 from train import program as programs
 from train.config import Config
@@ -11,13 +13,29 @@ from train.feed import Feed
 from train.program import Program
 
 
-def held_out(config: Config, program: Program, feed: Feed, params: Any,
-             split: str) -> dict[str, np.ndarray]:
-  """Scores of all replicas on the first batches of a split."""
-  batches = programs.evaluation_batches(
-    config, programs.source_of(config), split)
-  return summarise(program.evaluate(
-    params, feed.held_out(split, batches), split))
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+  """The held-out examples of a source, and what scores models on them.
+
+  Attributes:
+    name: of the source; '' for the one that a run is trained on.
+    config: the shape of the runs.
+    source: where the examples come from.
+    program: built for this source.
+    feed: what the program reads.
+  """
+
+  name: str
+  config: Config
+  source: Source
+  program: Program
+  feed: Feed
+
+  def scores(self, params: Any, split: str) -> dict[str, np.ndarray]:
+    """Scores of all replicas on the first batches of a split."""
+    batches = programs.evaluation_batches(self.config, self.source, split)
+    return summarise(self.program.evaluate(
+      params, self.feed.held_out(split, batches), split))
 
 
 def summarise(sums: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import pytest
 
 from data import DataConfig
 from model import AttentionConfig, ConfigError, ModelConfig
-from train import Config, MeshConfig, TrainConfig, fitting, program
+from train import Config, MeshConfig, fitting, program
 
 FITS = Config(
   model=ModelConfig(d_model=64, vocab_size=64,
@@ -72,6 +72,6 @@ def test_a_vocabulary_that_stays_whole_is_logged(caplog):
 
 def test_programs_are_checked_before_they_are_traced():
   from train import placement
-  wrong = changed(train=dataclasses.asdict(TrainConfig(microbatches=3)))
+  wrong = changed(train={'microbatches': 3})
   with pytest.raises(ConfigError, match='microbatches=3'):
     program.build(program.shape(wrong), placement.make_mesh(wrong.mesh), True)
