@@ -130,10 +130,12 @@ class Executor:
         raise
       with goodput.part('evaluate'):
         scores = train.evaluate(configs, fitted, 'validation')
+        others = train.evaluate_others(fitted, 'validation')
     if first and profile and not profile.taken:
       self.telling.say(f'--profile: steps {self.trace} were not taken just '
                        'now, so there is no trace')
-    return outcome.publish(self.store, group, fitted, scores, goodput)
+    return outcome.publish(self.store, group, fitted, scores, others,
+                           goodput)
 
   def _start(self, group: Group) -> list[Load] | None:
     """What loads the parameters that each run starts from, if not random."""
@@ -159,7 +161,8 @@ class Executor:
     log.info('%s', line)
     if line['split'] != 'train':
       loss = np.mean(np.array(line['loss'], float))
-      self.telling.say(f'step {line["step"]}: {line["split"]} loss {loss:.4f}')
+      what = f'{line.get("source", "")} {line["split"]} loss'.strip()
+      self.telling.say(f'step {line["step"]}: {what} {loss:.4f}')
 
   def _describe(self, group: Group, folder: Path) -> None:
     """Writes what the runs are before they begin."""

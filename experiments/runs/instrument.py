@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import train
+from data.batch import Source
 from experiments.runs import digest
 from experiments.runs.store import Store
 from experiments.runs.subject import Params, Row, Subject
@@ -19,6 +20,7 @@ from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Task, Train
+from train import program
 from train.start import Load
 
 Measure = Callable[[Subject], Sequence[Row]]
@@ -26,11 +28,19 @@ Measure = Callable[[Subject], Sequence[Row]]
 
 def held_out(subject: Subject) -> list[Row]:
   """The held-out scores themselves: what is measured where nothing is said."""
-  source = subject.source
-  named = len(source.groups) > 1
-  return [Row(metric, float(value), {'group': group} if named else {})
-          for metric, values in subject.scores.items()
-          for group, value in zip(source.groups, values)]
+  rows = _scored(subject.scores, subject.source, {})
+  for name, source in program.others_of(subject.config).items():
+    rows += _scored(subject.others[name], source, {'source': name})
+  return rows
+
+
+def _scored(scores: Mapping[str, np.ndarray], source: Source,
+            where: Mapping[str, str]) -> list[Row]:
+  groups = source.groups
+  return [Row(metric, float(value),
+              {**where, **({'group': group} if len(groups) > 1 else {})})
+          for metric, values in scores.items()
+          for group, value in zip(groups, values)]
 
 
 def of(part: Part) -> Measure:
@@ -75,12 +85,17 @@ def stored(store: Store, task: Task) -> Subject:
   """A finished task as a subject, read when it is looked at."""
   run = run_id(task)
   if not isinstance(task, Train):
-    return Subject(run, task, {})
+    return Subject(run, task)
   result = store.result(run)
   assert result, f'run {run} is not finished'
-  scores = {k: np.array(v) for k, v in result['scores'].items()}
+  scores = _arrays(result['scores'])
+  others = {name: _arrays(each) for name, each in result['others'].items()}
+  return Subject(run, task, scores, others, params(store, task),
+                 initial(store, task))
 
-  return Subject(run, task, scores, params(store, task), initial(store, task))
+
+def _arrays(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  return {name: np.array(values) for name, values in scores.items()}
 
 
 def params(store: Store, task: Task) -> Callable[[], Params]:
@@ -115,7 +130,8 @@ def rows(store: Store, task: Task, part: Part) -> list[Mapping[str, Any]]:
   """The rows of a finished task in a part: learning curve and measurement."""
   run = run_id(task)
   result = store.result(run) or {'curves': []}
-  curve = [dataclasses.asdict(Row('validation_loss', point['loss'],
-                                  {'step': point['step']}))
-           for point in result['curves']]
+  curve = [dataclasses.asdict(Row(
+    'validation_loss', point['loss'],
+    {k: v for k, v in point.items() if k != 'loss'}))
+    for point in result['curves']]
   return [*curve, *(store.measurement(run, name(of(part))) or [])]

@@ -1,6 +1,6 @@
 """What came of a group of runs, and how it is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,16 @@ LARGE_BYTES = 2**30
 
 
 def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
-            goodput: Goodput) -> list[Subject]:
+            others: Mapping[str, Scores], goodput: Goodput) -> list[Subject]:
   """Keeps what came of each run; all processes of a run call it.
+
+  Args:
+    store: where.
+    group: the runs.
+    fitted: what training left behind.
+    scores: held-out scores of all replicas, (R, groups) by name.
+    others: those on the further sources, by the source's name.
+    goodput: where the time went.
 
   Returns:
     The runs that can be measured, in process 0.
@@ -40,25 +48,29 @@ def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
     return []
   folder, steps = store.group(group), group.configs[0].train.steps
   with MetricsLog(folder / 'metrics.jsonl', steps) as lines:
-    lines.write({'step': steps, 'split': 'validation', 'data_wait': 0.0,
-                 **{name: values.tolist() for name, values in scores.items()}})
+    for source, values in {'': scores, **others}.items():
+      lines.write({'step': steps, 'split': 'validation', 'data_wait': 0.0,
+                   **({'source': source} if source else {}),
+                   **{name: value.tolist() for name, value in values.items()}})
   points = curves(folder / 'metrics.jsonl', len(group.ids), steps)
   seconds = timing(group, goodput, fitted.tokens_per_second)
   subjects = []
   for r, run in enumerate(group.ids):
-    own = {name: np.asarray(values[r]) for name, values in scores.items()}
+    own = _of_replica(scores, r)
+    further = {name: _of_replica(each, r) for name, each in others.items()}
     mine: Params | None = None
     if params and survived[r]:
       mine = jax.tree.map(lambda x, r=r: x[r], params)
     store.publish(run, {
       'status': 'done' if survived[r] else 'diverged',
       'diverged_at': int(fitted.diverged[r]),
-      'scores': {name: values.tolist() for name, values in own.items()},
+      'scores': _plain(own),
+      'others': {name: _plain(each) for name, each in further.items()},
       'curves': points[r], **_described(group.configs[r]), 'timing': seconds,
       'parameters': store.keep_params(run, mine) if mine else None})
     if survived[r]:
       subjects.append(Subject(
-        run, group.tasks[r], own, _params(store, group.tasks[r], mine),
+        run, group.tasks[r], own, further, _params(store, group.tasks[r], mine),
         _initial(store, fitted, r, group.tasks[r])))
   return subjects
 
@@ -71,7 +83,7 @@ def publish_diverged(store: Store, group: Group, diverged: Diverged,
   for r, run in enumerate(group.ids):
     store.publish(run, {
       'status': 'diverged', 'diverged_at': int(diverged.steps[r]),
-      'message': str(diverged), 'scores': {}, 'curves': points[r],
+      'message': str(diverged), 'scores': {}, 'others': {}, 'curves': points[r],
       **_described(group.configs[r]), 'timing': timing(group, goodput, 0.0),
       'parameters': None})
 
@@ -106,9 +118,18 @@ def curves(path: Path, replicas: int,
       continue
     for r in range(replicas):
       if None not in line['loss'][r]:
-        points[r].append({'step': line['step'],
+        source = {k: line[k] for k in ('source',) if k in line}
+        points[r].append({'step': line['step'], **source,
                           'loss': float(np.mean(line['loss'][r]))})
   return points
+
+
+def _of_replica(scores: Scores, r: int) -> Scores:
+  return {name: np.asarray(values[r]) for name, values in scores.items()}
+
+
+def _plain(scores: Scores) -> dict[str, Any]:
+  return {name: values.tolist() for name, values in scores.items()}
 
 
 def _described(config: Config) -> dict[str, Any]:

@@ -42,15 +42,19 @@ class Subject:
     task: how it came about.
     scores: of a trained run: held-out loss, accuracy (and bits_per_byte), each
       of shape (groups,), by name; see `train.evaluate`.
+    others: the same on further sources (`data.evaluate`), by source.
   """
 
-  def __init__(self, run_id: str, task: Task, scores: Mapping[str, np.ndarray],
+  def __init__(self, run_id: str, task: Task,
+               scores: Mapping[str, np.ndarray] | None = None,
+               others: Mapping[str, Mapping[str, np.ndarray]] | None = None,
                params: Callable[[], Params] | None = None,
                initial: Callable[[], Params] | None = None):
     """Describes a subject; parameters are fetched when they are asked for."""
     self.id = run_id
     self.task = task
-    self.scores = scores
+    self.scores = scores or {}
+    self.others = others or {}
     self._params, self._initial = params, initial
 
   @property
