@@ -1,29 +1,24 @@
-"""What an author declares before the first run, and the seal on it.
+"""What an author declares before the first run.
 
 A claim is frozen data: statements, thresholds, tests and rules, with measures
 that are named functions (or `functools.partial` of one), so that all of it has
-a text and the text a hash. The engine judges (`experiments.judge.verdict`); it
-gives no verdict on a claim whose declaration changed after its first run.
+a text and the text a hash (`experiments.judge.seal`). The author declares, the
+engine judges (`experiments.judge.verdict`).
 """
 
-import ast
 import dataclasses
 import functools
-import hashlib
 import inspect
-import json
-import os
-import pathlib
-import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import polars as pl
 
 from experiments.judge.statistics import ANALYSES, Sample
 
-State = Literal['supported', 'refuted', 'inconclusive', 'not supported']
-Condition = tuple[str, State]
+EffectState = Literal['supported', 'refuted', 'inconclusive']
+# The name of an effect, and the state that a rule asks of it.
+Premise = tuple[str, EffectState | Literal['not supported']]
 Tier = Literal['E0', 'E1', 'E2', 'E3']
 
 STATES = ('supported', 'refuted', 'inconclusive', 'not supported')
@@ -96,14 +91,14 @@ class Control:
 class Rule:
   """From the states of the effects to the verdict of the stratum.
 
-  Each field lists (effect name, state) pairs that must all hold. They are
-  tried in the order supported, refuted, conditional; the first to hold names
-  the verdict, and with none it is inconclusive. An empty list never holds.
+  Each field lists premises that must all hold. They are tried in the order
+  supported, refuted, conditional; the first to hold names the verdict, and with
+  none it is inconclusive. An empty list never holds.
   """
 
-  supported: tuple[Condition, ...]
-  refuted: tuple[Condition, ...] = ()
-  conditional: tuple[Condition, ...] = ()
+  supported: tuple[Premise, ...]
+  refuted: tuple[Premise, ...] = ()
+  conditional: tuple[Premise, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,79 +161,6 @@ class Claim:
     if not self.strata:
       raise ValueError(f'claim {self.id!r}: declare at least one stratum')
     _check_unique(f'claim {self.id!r}: strata', [s.name for s in self.strata])
-
-
-def declaration_hash(claim: Claim) -> str:
-  """The sha256 of all that is declared.
-
-  Of a measure, its arguments and its source count, with the constants and the
-  functions of its own package that it uses by their bare names. Comments,
-  docstrings and layout do not.
-  """
-  text = json.dumps(_content(claim), sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
-
-
-def seal(path: pathlib.Path, claim: Claim) -> str:
-  """The hash under which the claim was first run, written now if it is new."""
-  if not path.exists():
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'{path.name}.{os.getpid()}')
-    draft.write_text(declaration_hash(claim) + '\n')
-    draft.replace(path)
-  return path.read_text().strip()
-
-
-def _content(value: Any) -> Any:
-  """`value` as JSON, equal for equal declarations."""
-  if value is None or isinstance(value, str | int | float):
-    return value
-  if isinstance(value, functools.partial):
-    return [_content(value.func), _content(value.args),
-            _content(value.keywords)]
-  if inspect.isfunction(value):
-    return _source(value)
-  if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    return {field.name: _content(getattr(value, field.name))
-            for field in dataclasses.fields(value)}
-  if isinstance(value, Mapping):
-    return {repr(key): _content(item) for key, item in value.items()}
-  if isinstance(value, tuple | list | range):
-    return [_content(item) for item in value]
-  raise TypeError(f'{value!r} cannot be declared: use numbers, text, tuples, '
-                  'dicts and named functions')
-
-
-def _source(function: Callable) -> dict[str, Any]:
-  """The text of a function, and of what it uses of its own package."""
-  texts: dict[str, Any] = {}
-  pending = [(function.__name__, function)]
-  while pending:
-    name, value = pending.pop()
-    if name in texts:
-      continue
-    if not inspect.isfunction(value):
-      texts[name] = _content(value)
-      continue
-    tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
-    for node in ast.walk(tree):
-      if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
-        node.body[:1] = [] if node.body[1:] else [ast.Pass()]
-    texts[name] = ast.unparse(tree)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    scope = value.__globals__
-    pending += [(n, scope[n]) for n in names & scope.keys()
-                if _declarable(scope[n], function.__module__)]
-    pending += inspect.getclosurevars(value).nonlocals.items()
-  return texts
-
-
-def _declarable(value: Any, module: str) -> bool:
-  """Whether a global that a measure uses belongs to its declaration."""
-  if inspect.isfunction(value):
-    return value.__module__.split('.')[0] == module.split('.')[0]
-  return isinstance(
-    value, str | int | float | tuple | list | dict | functools.partial)
 
 
 def _check_measure(where: str, measure: Any) -> None:

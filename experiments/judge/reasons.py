@@ -1,19 +1,17 @@
 """Why a verdict was given, in one plain sentence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-  from experiments.judge.declaration import Condition
-  from experiments.judge.verdict import (
-    ControlResult,
-    EffectResult,
-    StratumResult,
-    Verdict,
-  )
+from experiments.judge.declaration import Premise
+from experiments.judge.numbers import brief, listed
+from experiments.judge.record import (
+  ControlResult,
+  EffectResult,
+  StratumResult,
+  Verdict,
+)
+from experiments.judge.seal import Amendment
 
 WORDS = {
   'supported': 'supported on', 'refuted': 'refuted on',
@@ -21,27 +19,39 @@ WORDS = {
   'inconclusive': 'undecided on', 'invalid': 'no valid measurement on',
   'incomplete': 'incomplete on',
 }
+NOT_RUN = 'It was not asked for.'
 EXPLAINED = ('conditional', 'inconclusive', 'invalid', 'incomplete')
 
 
-def of_claim(verdict: Verdict, strata: Sequence[StratumResult]) -> str:
-  """Which strata say what, and why those that are not plain do not decide."""
+def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
+             left_out: Sequence[str] = ()) -> str:
+  """Which strata say what, and why those that are not plain do not decide.
+
+  Args:
+    verdict: of the claim.
+    strata: those that were run.
+    left_out: those that were not, and that the claim needs.
+  """
+  alone = ' only' if left_out else ''
   parts = []
   for word, begin in WORDS.items():
-    found = [s for s in strata if s.verdict == word]
+    own = [s for s in strata if s.verdict == word]
     if verdict in ('incomplete', 'invalid') and word != verdict:
       continue  # a claim without a verdict reports none of its strata
-    if found and word in EXPLAINED:
-      parts += [f'{begin} {s.name}: {s.reason}' for s in found]
-    elif found:
-      parts.append(f'{begin} {_listed([s.name for s in found])}')
-  return sentence('; '.join(parts))
+    if own and word in EXPLAINED:
+      parts += [f'{begin} {s.name}: {s.reason}' for s in own]
+    elif own:
+      parts.append(f'{begin} {listed([s.name for s in own])}{alone}')
+  if left_out:
+    were = 'was' if len(left_out) == 1 else 'were'
+    parts.append(f'{listed(left_out)} {were} not run')
+  return '; '.join(parts)
 
 
 def of_effects(verdict: Verdict, effects: Sequence[EffectResult],
-               conditions: Sequence[Condition]) -> str:
+               premises: Sequence[Premise]) -> str:
   """The effects that decided, or that kept it open, with their intervals."""
-  decisive = {name for name, _ in conditions}
+  decisive = {name for name, _ in premises}
   parts = [of_effect(effect) for effect in effects if effect.name in decisive]
   left_out = max(effect.excluded for effect in effects)
   if left_out:
@@ -53,28 +63,28 @@ def of_effects(verdict: Verdict, effects: Sequence[EffectResult],
 def of_effect(effect: EffectResult) -> str:
   """Where the effect's interval lies against what it is judged by."""
   smallest = _number(effect.smallest)
-  found = (f'{effect.name} is {_number(effect.estimate)} {effect.unit} '
-           f'{_interval(effect)}')
+  estimate = (f'{effect.name} is {_number(effect.estimate)} {effect.unit} '
+              f'{_interval(effect)}')
   if math.isnan(effect.estimate):
     return f'no unit is left on which to measure {effect.name}'
   if effect.state == 'supported':
-    return f'{found}, reaching the smallest effect of interest {smallest}'
+    return f'{estimate}, reaching the smallest effect of interest {smallest}'
   if effect.state == 'refuted' and effect.high < 0:
-    return f'{found}, of the opposite sign'
+    return f'{estimate}, of the opposite sign'
   if effect.state == 'refuted':
-    return f'{found}, shown to be smaller than {smallest} either way'
+    return f'{estimate}, shown to be smaller than {smallest} either way'
   if effect.low <= effect.clears and effect.high >= effect.smallest:
     bound = ('the smallest effect of interest'
              if effect.clears == effect.smallest else 'the bound')
     return (f'the interval {_interval(effect)} of {effect.name} reaches below '
             f'{bound} {_number(effect.clears)}')
   if effect.high < effect.smallest:
-    return (f'{found}, below the smallest effect of interest {smallest}, but '
-            'neither opposite in sign nor shown to be negligible')
+    return (f'{estimate}, below the smallest effect of interest {smallest}, '
+            'but neither opposite in sign nor shown to be negligible')
   if effect.estimate < effect.smallest:
-    return (f'{found}, short of the smallest effect of interest {smallest} '
+    return (f'{estimate}, short of the smallest effect of interest {smallest} '
             'and not shown to miss it')
-  return (f'{found}, but the exact test of {effect.replicates} independent '
+  return (f'{estimate}, but the exact test of {effect.replicates} independent '
           f'values does not confirm it (p = {_number(effect.p_value)})')
 
 
@@ -92,11 +102,20 @@ def missing(runs: int, cells: int) -> str:
   return f'{runs} of {cells} runs {"is" if runs == 1 else "are"} missing'
 
 
-def changed(declared: str, declaration: str) -> str:
+def changed(changes: Sequence[str]) -> str:
   """The declaration is not the one the runs were made under."""
-  return (f'the declaration changed after the first run (it was '
-          f'{declared[:12]} and is {declaration[:12]}), so no verdict is '
-          'given: restore it, or start anew in an empty results folder')
+  return (f'the declaration changed after the first run ({"; ".join(changes)}),'
+          ' so no verdict is given: restore it, or start anew in an empty '
+          'results folder')
+
+
+def amended(amendments: Sequence[Amendment]) -> str:
+  """Which measurements were changed after the first run; '' for none."""
+  if not amendments:
+    return ''
+  days = [f'that of {a.stratum} on {a.date[:10]}' for a in amendments]
+  return ('amended after the first run: a measurement was changed, '
+          f'{listed(list(dict.fromkeys(days)))}')
 
 
 def sentence(clause: str) -> str:
@@ -109,14 +128,4 @@ def _interval(effect: EffectResult) -> str:
 
 
 def _number(value: float | None) -> str:
-  if value is None or math.isnan(value):
-    return 'unknown'
-  if math.isinf(value):
-    return '∞' if value > 0 else '−∞'
-  return f'{value:.3g}'.replace('-', '−')
-
-
-def _listed(names: Sequence[str]) -> str:
-  if len(names) < 2:
-    return ''.join(names)
-  return f'{", ".join(names[:-1])} and {names[-1]}'
+  return 'unknown' if value is None or math.isnan(value) else brief(value)

@@ -6,8 +6,10 @@ it binds is part of its declaration:
   partial(paired_difference, metric='bits_per_byte',
           a={'n_layers': 1}, b={'n_layers': 12})
 
-A condition maps columns to values. Of the columns that say where in a run a
-number was taken (layer, level, hops, step), those not named must be empty.
+A condition maps columns to values, any that the table has: of the run
+(`arm`, `n_layers`, or a config field by its dotted path, where it varies) or of
+the place in it where a number was taken (`layer`, `level`, `hops`, `step`, or
+whatever its measurement named). Places that are not named must be empty.
 """
 
 import math
@@ -18,15 +20,23 @@ import numpy as np
 import polars as pl
 
 from experiments.judge.statistics import Mean, Sample
+from experiments.judge.table import is_place
 
 Condition = Mapping[str, Any]
 Unit = tuple[int, int]  # (instance, seed)
 
-PLACE = ('layer', 'level', 'hops', 'step')
-
 
 class MissingMeasurement(LookupError):
-  """The table has no single number where a measure needs one."""
+  """The table has no single number where a measure needs one.
+
+  Attributes:
+    metric: that is missing.
+    condition: under which.
+  """
+
+  def __init__(self, message: str, metric: str, condition: Condition):
+    super().__init__(message)
+    self.metric, self.condition = metric, condition
 
 
 def by_unit(table: pl.DataFrame, metric: str,
@@ -35,24 +45,28 @@ def by_unit(table: pl.DataFrame, metric: str,
 
   Raises:
     MissingMeasurement: no run meets the condition, or one that does lacks
-      the number or has several.
-    ValueError: the condition names no column.
+      the number or has several; or the condition names no column.
   """
-  unknown = sorted(set(where) - set(table.columns))
-  if unknown:
-    raise ValueError(f'{metric}: no column {unknown}; use {table.columns}')
-  runs = table.filter(*_equal(where, set(where) - set(PLACE)))
-  rows = runs.filter(pl.col('metric') == metric, *_equal(where, PLACE))
+  places = {name for name in (*table.columns, *where) if is_place(name)}
+  fields = set(where) - places
+  for name in sorted(fields - set(table.columns)):
+    raise MissingMeasurement(
+      f'{metric}: {name} is no column of the results: it varies in no arm',
+      metric, where)
+  runs = table.filter(*_equal(where, fields))
   values: dict[Unit, list[float | None]] = {
     unit: [] for unit in sorted(set(_units(runs)))}
   if not values:
-    raise MissingMeasurement(f'no run has {_words(where)}')
+    raise MissingMeasurement(f'no run has {_words(where)}', metric, where)
+  unknown = sorted(places - set(table.columns))
+  rows = runs.head(0) if unknown else runs.filter(
+    pl.col('metric') == metric, *_equal(where, places))
   for unit, value in zip(_units(rows), rows['value']):
     values[unit].append(value)
   diverged = set(_units(runs.filter(pl.col('status') == 'diverged')))
   return {unit: np.nan if unit in diverged
-          else _only(found, metric, where, unit)
-          for unit, found in values.items()}
+          else _only(numbers, metric, where, unit)
+          for unit, numbers in values.items()}
 
 
 def conditions(table: pl.DataFrame, metric: str,
@@ -67,15 +81,16 @@ def conditions(table: pl.DataFrame, metric: str,
   for where, column in zip(wheres, columns):
     for instance, seed in units:
       if (instance, seed) not in column:
-        raise MissingMeasurement(f'seed {seed} of instance {instance} has no '
-                                 f'run with {_words(where)}')
+        raise MissingMeasurement(
+          f'seed {seed} of instance {instance} has no run with '
+          f'{_words(where)}', metric, where)
   return units, np.array([[c[unit] for c in columns] for unit in units])
 
 
 def values(table: pl.DataFrame, metric: str, where: Condition) -> Sample:
   """`metric` itself, for each unit."""
-  units, found = conditions(table, metric, (where,))
-  return _sample(units, found[:, 0])
+  units, column = conditions(table, metric, (where,))
+  return _sample(units, column[:, 0])
 
 
 def paired_difference(table: pl.DataFrame, metric: str, a: Condition,
@@ -136,10 +151,10 @@ def _only(values: Sequence[float | None], metric: str, where: Condition,
   if len(values) > 1:
     raise MissingMeasurement(
       f'{metric}: {which} has {len(values)} numbers with {_words(where)}; '
-      'name the column in which they differ')
+      'name the column in which they differ', metric, where)
   if not values or values[0] is None or not math.isfinite(values[0]):
     raise MissingMeasurement(
-      f'{which} has no {metric} with {_words(where)}')
+      f'{which} has no {metric} with {_words(where)}', metric, where)
   return values[0]
 
 

@@ -1,57 +1,149 @@
-"""The results: one tidy table, one number a row."""
+"""The results: one tidy table, one number a row.
 
-from collections.abc import Sequence
+Columns that describe the run come first, then those that say where in it a
+number was taken. Of the run's fields there are a few that each table has, and,
+by their dotted path, those that vary within an arm of it.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from data import durable
+from experiments.judge import axes
+from experiments.judge.axes import COLUMNS
+from experiments.machine.usage import UsageError
+from experiments.runs import instrument
 from experiments.runs.store import Store
 from experiments.sweeps import cost
 from experiments.sweeps.algebra import Cell
+from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
+from experiments.sweeps.plan import Plan
+from experiments.sweeps.task import Task, Train
 
-SCHEMA = {
+# Of each run; `seed` and `instance` name the unit of replication.
+RUN = {
   'stratum': pl.String, 'arm': pl.String, 'run': pl.String,
   'n_layers': pl.Int64, 'd_model': pl.Int64, 'parameters': pl.Int64,
   'train_flops': pl.Float64, 'seed': pl.Int64, 'instance': pl.Int64,
-  'learning_rate': pl.Float64, 'status': pl.String, 'metric': pl.String,
-  'layer': pl.Int64, 'level': pl.Int64, 'hops': pl.Int64, 'step': pl.Int64,
-  'value': pl.Float64,
+  'learning_rate': pl.Float64,
 }
+OUTCOME = {'status': pl.String, 'metric': pl.String, 'value': pl.Float64}
+# Places that every table has, needed or not.
+PLACES = {'layer': pl.Int64, 'level': pl.Int64, 'hops': pl.Int64,
+          'step': pl.Int64}
 
-NO_ROW = {'metric': None, 'layer': None, 'level': None, 'hops': None,
-          'step': None, 'value': None}
+
+def is_place(name: str) -> bool:
+  """Whether a column says where in a run a number was taken."""
+  return name not in RUN and name not in OUTCOME and '.' not in name
 
 
-def build(cells: Sequence[Cell], store: Store) -> pl.DataFrame:
+def build(plan: Plan, store: Store) -> pl.DataFrame:
   """Joins the plan with what is finished.
 
-  A planned run without a result gives one row with status `missing`. There is
-  no wall-clock in the table: run again, it is the same table.
+  A planned run without a result, or one that is not measured yet, gives one row
+  with status `missing`. There is no wall-clock in the table: run again, it is
+  the same table.
+
+  Raises:
+    UsageError: a result is not what was written, or a row's places have a name
+      that is a run's.
   """
+  paths = [path for path in axes.varying(plan.cells) if path not in COLUMNS]
   rows: list[dict[str, Any]] = []
-  for cell in cells:
-    config = cell.config
-    labels = {
-      'stratum': cell.stratum, 'arm': cell.arm, 'run': run_id(config),
-      'n_layers': config.model.n_layers, 'd_model': config.model.d_model,
-      'parameters': cost.parameters(config),
-      'train_flops': cost.train_flops(config),
-      'seed': config.train.seed, 'instance': config.data.seed,
-      'learning_rate': config.train.learning_rate,
-    }
-    result = store.result(run_id(config))
-    if result is None:
-      rows.append({**labels, 'status': 'missing', **NO_ROW})
-      continue
-    labels['status'] = result['status']
-    rows += [{**labels, **row} for row in result['rows'] or [NO_ROW]]
-  return pl.DataFrame(rows, schema=SCHEMA, orient='row')
+  for cell in plan.cells:
+    part = plan.experiment.part(cell.stratum)
+    run = {**_described(cell, paths), 'status': status(store, cell.task, part)}
+    numbers = ([] if run['status'] == 'missing' else
+               instrument.rows(store, cell.task, part))
+    rows += [{**run, **_number(number)} for number in numbers] or [run]
+  places = [name for name in dict.fromkeys(name for row in rows for name in row)
+            if is_place(name)]
+  schema: dict[str, Any] = {
+    **RUN, **_types(rows, paths), 'status': pl.String, 'metric': pl.String,
+    **PLACES, **_types(rows, sorted(set(places) - set(PLACES))),
+    'value': pl.Float64}
+  return pl.DataFrame([_typed(row, schema) for row in rows], schema=schema,
+                      orient='row')
 
 
 def write(table: pl.DataFrame, folder: Path) -> None:
   """Writes results.parquet and results.csv."""
   folder.mkdir(parents=True, exist_ok=True)
-  table.write_parquet(folder / 'results.parquet')
-  table.write_csv(folder / 'results.csv')
+  for name, save in (('results.parquet', table.write_parquet),
+                     ('results.csv', table.write_csv)):
+    with durable.written(folder / name) as file:
+      save(file)
+
+
+def status(store: Store, task: Task, part: Part) -> str:
+  """`done`, `diverged`, or `missing` where it is not trained or not measured.
+  """
+  run = run_id(task)
+  if isinstance(task, Train):
+    result = store.result(run)
+    if result is None:
+      return 'missing'
+    if result['status'] == 'diverged':
+      return 'diverged'
+  measured = store.measurement(run, instrument.name(instrument.of(part)))
+  return 'missing' if measured is None else 'done'
+
+
+def _described(cell: Cell, paths: Iterable[str]) -> dict[str, Any]:
+  labels = {'stratum': cell.stratum, 'arm': cell.arm, 'run': run_id(cell.task)}
+  if not isinstance(cell.task, Train):
+    return labels
+  fields = _fields(cell.task)
+  return {
+    **labels, **{name: fields[path] for path, name in COLUMNS.items()},
+    'parameters': cost.parameters(cell.config),
+    'train_flops': cost.train_flops(cell.config),
+    **{path: fields.get(path) for path in paths}}
+
+
+@functools.cache
+def _fields(task: Task) -> Mapping[str, Any]:
+  return axes.fields(task)
+
+
+def _number(row: Mapping[str, Any]) -> dict[str, Any]:
+  """One measured number with its places as columns."""
+  for name in row['where']:
+    if not is_place(name):
+      raise UsageError(f'{row["metric"]}: where names {name!r}, which is no '
+                       'place in a run; use another name, without a dot')
+  return {'metric': row['metric'], 'value': row['value'], **row['where']}
+
+
+def _types(rows: Sequence[Mapping[str, Any]],
+           names: Iterable[str]) -> dict[str, Any]:
+  """The type of each column, by the values in it."""
+  return {name: _type({type(row[name]) for row in rows
+                       if row.get(name) is not None}) for name in names}
+
+
+def _type(kinds: set[type]) -> Any:
+  if kinds <= {int}:
+    return pl.Int64
+  if kinds <= {int, float}:
+    return pl.Float64
+  return pl.Boolean if kinds <= {bool} else pl.String
+
+
+def _typed(row: Mapping[str, Any], schema: Mapping[str, Any]
+           ) -> dict[str, Any]:
+  """The row with a value for each column; what has no type of ours, as text."""
+  return {name: _text(row.get(name)) if kind == pl.String else row.get(name)
+          for name, kind in schema.items()}
+
+
+def _text(value: Any) -> str | None:
+  if isinstance(value, tuple | list):
+    return ', '.join(map(str, value))
+  return None if value is None else str(value)

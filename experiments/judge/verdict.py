@@ -15,152 +15,88 @@ effects of the claim.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import polars as pl
 
 from experiments.judge import reasons, statistics
 from experiments.judge.declaration import (
   Claim,
-  Condition,
   Control,
   Effect,
+  EffectState,
+  Premise,
   Stratum,
-  declaration_hash,
+)
+from experiments.judge.record import (
+  ClaimResult,
+  ControlResult,
+  EffectResult,
+  StratumResult,
+  Verdict,
 )
 from experiments.judge.samples import MissingMeasurement
-
-Verdict = Literal['supported', 'refuted', 'conditional', 'inconclusive',
-                  'invalid', 'incomplete']
-State = Literal['supported', 'refuted', 'inconclusive']
+from experiments.judge.seal import Amendment
 
 FEWEST = 5  # replicates; with fewer it is a smoke test, whatever it shows
 
 
 @dataclasses.dataclass(frozen=True)
-class EffectResult:
-  """One effect, measured and decided.
+class Sealed:
+  """What the seal says of a declaration.
 
   Attributes:
-    estimate: NaN when every unit was left out.
-    low, high: the interval the decision rests on; infinite when there are
-      too few replicates for one.
-    test: how the interval and the p-value were found.
-    p_value: exact, of no effect; one-sided where the effect is.
-    seeds: of each instance.
-    instances: of the data.
-    values: one per unit of replication.
-    clears: what the interval had to lie above.
-    confidence: of the interval; a one-sided test at 5 % has the bounds of
-      the 90 % interval.
-    p_holm: the p-value, adjusted over all effects of the claim.
-    excluded: units left out because a run diverged.
+    hash: of all that decides, as it was sealed.
+    changes: what was changed after the first run, in words.
+    amendments: measurements that were changed after it.
   """
 
-  name: str
-  statement: str
-  unit: str
-  estimate: float
-  low: float
-  high: float
-  smallest: float
-  test: str
-  p_value: float | None
-  seeds: int
-  instances: int
-  values: tuple[float, ...]
-  state: State
-  clears: float = 0.0
-  confidence: float = 0.95
-  p_holm: float | None = None
-  excluded: int = 0
-
-  @property
-  def replicates(self) -> int:
-    """How many independent values there are."""
-    return self.instances if self.instances > 1 else self.seeds
-
-
-@dataclasses.dataclass(frozen=True)
-class ControlResult:
-  """One control, measured and checked."""
-
-  name: str
-  statement: str
-  value: float
-  requirement: str
-  passed: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class StratumResult:
-  """One stratum, judged; `cells` planned runs of which `missing` are not in."""
-
-  name: str
-  title: str
-  prediction: str
-  refutation: str
-  verdict: Verdict
-  reason: str
-  effects: tuple[EffectResult, ...]
-  controls: tuple[ControlResult, ...]
-  cells: int
-  missing: int
-  tier: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ClaimResult:
-  """The verdict record.
-
-  `evidence` is 'smoke' for a smoke preset or fewer than five replicates: the
-  verdict then shows that the machinery runs, and nothing about the claim.
-  """
-
-  id: str
-  title: str
-  claim: str
-  reading: str
-  verdict: Verdict
-  reason: str
-  strata: tuple[StratumResult, ...]
-  declaration: str
-  evidence: Literal['verdict', 'smoke']
-  commit: str
+  hash: str = ''
+  changes: tuple[str, ...] = ()
+  amendments: tuple[Amendment, ...] = ()
 
 
 def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
-          commit: str, smoke: bool, declared: str | None = None) -> ClaimResult:
+          commit: str, smoke: bool, sealed: Sealed = Sealed(),
+          optional: Sequence[str] = ()) -> ClaimResult:
   """Judges a claim on the results table.
 
   Args:
     claim: what was declared.
     table: the results, one number a row (see `experiments.judge.table`).
-    planned: how many cells (arm and run) each stratum has.
+    planned: how many cells (arm and run) each stratum has that is run; the
+      claim's other strata are left out.
     commit: of the code that judges.
     smoke: the runs were a smoke test.
-    declared: the hash the claim was first run with (`declaration.seal`); None
-      where there was no earlier run.
+    sealed: what the seal says.
+    optional: the strata without which the claim is judged whole.
   """
-  declaration = declaration_hash(claim)
-  if declared not in (None, declaration):
-    changed = reasons.changed(str(declared), declaration)
+  asked = [s for s in claim.strata if s.name in planned]
+  left_out = tuple(s.name for s in claim.strata
+                   if s.name not in planned and s.name not in optional)
+  if sealed.changes:
+    changed = reasons.changed(sealed.changes)
     strata = [_void(stratum, table, planned, 'invalid', changed)
-              for stratum in claim.strata]
+              for stratum in asked]
     verdict: Verdict = 'invalid'
-    because = reasons.sentence(changed)
+    because = changed
   else:
     strata = [_judge_stratum(stratum, table, planned, claim.alpha)
-              for stratum in claim.strata]
+              for stratum in asked]
     verdict = _across([stratum.verdict for stratum in strata])
-    because = reasons.of_claim(verdict, strata)
+    because = reasons.of_claim(verdict, strata, left_out)
   strata = _with_holm([
     dataclasses.replace(s, reason=reasons.sentence(s.reason)) for s in strata])
   effects = [effect for stratum in strata for effect in stratum.effects]
   few = any(effect.replicates < FEWEST for effect in effects)
+  own = {stratum.name: stratum for stratum in strata} | {
+    s.name: _not_run(s) for s in claim.strata if s not in asked}
+  amendments = tuple(a for a in sealed.amendments if a.stratum in planned)
+  because = '; '.join(filter(None, (because, reasons.amended(amendments))))
   return ClaimResult(
-    claim.id, claim.title, claim.claim, claim.reading, verdict, because,
-    tuple(strata), declaration, 'smoke' if smoke or few else 'verdict', commit)
+    claim.id, claim.title, claim.claim, claim.reading, verdict,
+    reasons.sentence(because), tuple(own[s.name] for s in claim.strata),
+    sealed.hash, 'smoke' if smoke or few else 'verdict', commit,
+    partial=bool(left_out), left_out=left_out, amendments=amendments)
 
 
 def decide(effect: Effect, sample: statistics.Sample,
@@ -171,7 +107,7 @@ def decide(effect: Effect, sample: statistics.Sample,
   clears = effect.smallest if effect.clears is None else effect.clears
   low, high = analysis.interval(1 - 2 * tail)
   p_value = analysis.p_value(effect.sided)
-  state: State = 'inconclusive'
+  state: EffectState = 'inconclusive'
   if (analysis.estimate >= effect.smallest and p_value <= alpha
       and analysis.above(clears, tail)):
     state = 'supported'
@@ -207,30 +143,30 @@ def _judge_stratum(stratum: Stratum, table: pl.DataFrame,
     verdict: Verdict = 'invalid'
     because = reasons.failed(failed)
   else:
-    verdict, conditions = _apply(stratum, effects)
-    because = reasons.of_effects(verdict, effects, conditions)
+    verdict, premises = _apply(stratum, effects)
+    because = reasons.of_effects(verdict, effects, premises)
   return dataclasses.replace(void, verdict=verdict, reason=because,
                              effects=effects, controls=controls)
 
 
 def _apply(stratum: Stratum, effects: Sequence[EffectResult]
-           ) -> tuple[Verdict, tuple[Condition, ...]]:
+           ) -> tuple[Verdict, tuple[Premise, ...]]:
   """The first list of the rule that holds; else what kept it undecided."""
   states = {effect.name: effect.state for effect in effects}
 
-  def holds(condition: Condition) -> bool:
-    name, state = condition
+  def holds(premise: Premise) -> bool:
+    name, state = premise
     if state == 'not supported':
       return states[name] != 'supported'
     return states[name] == state
 
   rule = stratum.rule
-  verdicts: tuple[tuple[Verdict, tuple[Condition, ...]], ...] = (
+  verdicts: tuple[tuple[Verdict, tuple[Premise, ...]], ...] = (
     ('supported', rule.supported), ('refuted', rule.refuted),
     ('conditional', rule.conditional))
-  for verdict, conditions in verdicts:
-    if conditions and all(map(holds, conditions)):
-      return verdict, conditions
+  for verdict, premises in verdicts:
+    if premises and all(map(holds, premises)):
+      return verdict, premises
   return 'inconclusive', tuple(c for c in rule.supported if not holds(c))
 
 
@@ -239,10 +175,10 @@ def _across(verdicts: Sequence[Verdict]) -> Verdict:
   for word in ('incomplete', 'invalid'):
     if word in verdicts:
       return word
-  found = set(verdicts)
-  if len(found) == 1:
+  words = set(verdicts)
+  if len(words) == 1:
     return verdicts[0]
-  if 'conditional' in found or {'supported', 'refuted'} <= found:
+  if 'conditional' in words or {'supported', 'refuted'} <= words:
     return 'conditional'
   return 'inconclusive'
 
@@ -268,6 +204,12 @@ def _void(stratum: Stratum, table: pl.DataFrame, planned: Mapping[str, int],
   return StratumResult(
     stratum.name, stratum.title, stratum.prediction, stratum.refutation,
     verdict, because, (), (), total, total - finished, stratum.tier)
+
+
+def _not_run(stratum: Stratum) -> StratumResult:
+  return StratumResult(
+    stratum.name, stratum.title, stratum.prediction, stratum.refutation,
+    'not run', reasons.NOT_RUN, (), (), 0, 0, stratum.tier)
 
 
 def _with_holm(strata: Sequence[StratumResult]) -> list[StratumResult]:

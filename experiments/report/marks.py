@@ -1,13 +1,12 @@
 """Lines with error bars, heat maps and intervals, drawn on given axes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
+from experiments.judge.record import EffectResult
 from experiments.report.canvas import (
   DASHES,
   INK,
@@ -17,21 +16,25 @@ from experiments.report.canvas import (
 )
 from experiments.report.wording import label
 
-if TYPE_CHECKING:
-  from experiments.judge.verdict import EffectResult
-
 STATE_COLOURS = {'supported': PALETTE[2], 'refuted': PALETTE[1],
                  'inconclusive': PALETTE[5]}
 
 
 def named_lines(rows: pl.DataFrame) -> pl.DataFrame:
-  """Adds `line`: the arm, with its learning rate where a cell has several."""
-  several = (pl.col('learning_rate').n_unique()
-             .over('stratum', 'arm', 'n_layers', 'd_model') > 1)
-  rate = pl.format('{}, rate {}', 'arm', 'learning_rate')
-  return rows.with_columns(
-    pl.when(several.any().over('stratum', 'arm')).then(rate)
-    .otherwise(pl.col('arm')).alias('line'))
+  """Adds `line`: the arm, with what else tells its cells apart.
+
+  That is the learning rate, and the config fields that have a column, where
+  they differ at one layer count and width.
+  """
+  fields = ['learning_rate', *(name for name in rows.columns if '.' in name)]
+  line = pl.col('arm')
+  for field in fields:
+    several = (pl.col(field).n_unique()
+               .over('stratum', 'arm', 'n_layers', 'd_model') > 1)
+    name = 'rate' if field == 'learning_rate' else label(field.split('.')[-1])
+    line = pl.when(several.any().over('stratum', 'arm')).then(
+      pl.format(f'{{}}, {name} {{}}', line, field)).otherwise(line)
+  return rows.with_columns(line.alias('line'))
 
 
 def summary(rows: pl.DataFrame, *keys: str) -> pl.DataFrame:
@@ -56,35 +59,41 @@ def summary(rows: pl.DataFrame, *keys: str) -> pl.DataFrame:
 
 
 class Lines:
-  """Values against n, one line per arm, alike in every facet of a figure."""
+  """Values against a column, one line per `line`, alike in every facet."""
 
   def __init__(self, rows: pl.DataFrame, reference: float | None = None,
-               negligible: float | None = None, share: bool = False):
+               negligible: float | None = None, share: bool = False,
+               along: str = 'n_layers'):
     """Takes the rows of all facets.
 
     Args:
-      rows: what is drawn.
+      rows: what is drawn; their `line` names the line.
       reference: value at which a grey line is drawn.
       negligible: rings the n* of each line: from there on the deepest model
         is within this much (see `saturation`).
       share: whether values lie in [0, 1].
+      along: the column that is drawn against; text is spread evenly.
     """
+    self.along = along
     self.names = rows['line'].unique(maintain_order=True).to_list()
-    self.depths = rows['n_layers'].unique().sort().to_list()
+    values = rows[along].drop_nulls().unique(maintain_order=True)
+    self.numeric = values.dtype.is_numeric()
+    self.ticks = (values.sort() if self.numeric else values).to_list()
     self.reference, self.share = reference, share
     self.rings = {} if negligible is None else {
       name: saturation(rows.filter(line=name), negligible)
       for name in self.names}
-    low, high = self.depths[0], self.depths[-1]
-    self.log = high > 4 * low
+    low, high = self._at(self.ticks[0]), self._at(self.ticks[-1])
+    self.log = self.numeric and 0 < 4 * low < high
     # One slot is a fortieth of the axis.
     self.slot = (math.log2(high / low) if self.log else high - low or 1) / 40
     # Lines stand side by side, so that equal results do not hide each other;
-    # so do the widths of a line that has several at one depth.
-    widths = {name: rows.filter(line=name).select('n_layers', 'd_model')
-              .unique().sort('d_model') for name in self.names}
+    # so do the widths of a line that has several at one place.
+    self.keys = list(dict.fromkeys((along, 'd_model')))
+    widths = {name: rows.filter(line=name).select(self.keys).unique()
+              .sort('d_model') for name in self.names}
     self.slots = [(name, width) for name, cells in widths.items()
-                  for width in _slots(cells)]
+                  for width in _slots(cells, along)]
 
   def paint(self, axes: Any, rows: pl.DataFrame) -> None:
     """Draws one facet."""
@@ -97,27 +106,30 @@ class Lines:
         self._line(axes, part, index)
     if self.log:
       axes.set_xscale('log', base=2)
-    axes.set_xticks(self.depths, [str(n) for n in self.depths])
+    axes.set_xticks([self._at(tick) for tick in self.ticks],
+                    [f'{tick:g}' if self.numeric else str(tick)
+                     for tick in self.ticks])
     edge = len(self.slots) / 2 + 1.5
-    axes.set_xlim(self._beside(self.depths[0], -edge),
-                  self._beside(self.depths[-1], edge))
+    axes.set_xlim(self._beside(self._at(self.ticks[0]), -edge),
+                  self._beside(self._at(self.ticks[-1]), edge))
     if self.share:
       axes.set_ylim(-0.03, 1.04)
 
   def _line(self, axes: Any, rows: pl.DataFrame, index: int) -> None:
     name, colour = self.names[index], PALETTE[index % len(PALETTE)]
-    cells = summary(rows, 'n_layers', 'd_model')
-    runs = summary(rows, 'n_layers', 'd_model', 'instance', 'seed')
-    at_one_depth = cells['n_layers'].n_unique() < cells.height
+    cells = summary(rows, *self.keys)
+    runs = summary(rows, *self.keys, 'instance', 'seed')
+    in_one_place = cells[self.along].n_unique() < cells.height
     axes.plot(self._places(name, runs, -0.5), runs['mean'], 'o', color=colour,
               alpha=0.45, markersize=3.2, markeredgewidth=0)
     axes.errorbar(
       self._places(name, cells), cells['mean'],
       yerr=cells['half'].fill_null(0), color=colour,
       marker=MARKERS[index % len(MARKERS)], capsize=2.5, elinewidth=1.2,
-      linestyle='' if at_one_depth else DASHES[index % len(DASHES)],
+      linestyle='' if in_one_place else DASHES[index % len(DASHES)],
       label=self._label(name))
-    saturated = cells.filter(n_layers=self.rings.get(name) or 0)
+    ring = self.rings.get(name)
+    saturated = cells.head(0) if ring is None else cells.filter(n_layers=ring)
     for place, mean in zip(self._places(name, saturated), saturated['mean']):
       axes.plot([place], [mean], 'o', color=INK, markerfacecolor='none',
                 markersize=14, markeredgewidth=1.3)
@@ -129,17 +141,21 @@ class Lines:
               if line == name and width is not None]
     return label(name) + (f' (d = {", ".join(widths)})' if widths else '')
 
+  def _at(self, value: Any) -> float:
+    return float(value) if self.numeric else float(self.ticks.index(value))
+
   def _places(self, name: str, cells: pl.DataFrame,
               aside: float = 0.0) -> list[float]:
     places = []
-    for n, width in cells.select('n_layers', 'd_model').iter_rows():
+    for value, width in zip(cells[self.along], cells['d_model']):
       slot = (name, width) if (name, width) in self.slots else (name, None)
       shift = self.slots.index(slot) - (len(self.slots) - 1) / 2
-      places.append(self._beside(n, shift + aside))
+      places.append(self._beside(self._at(value), shift + aside))
     return places
 
-  def _beside(self, n: float, shift: float) -> float:
-    return n * 2 ** (self.slot * shift) if self.log else n + self.slot * shift
+  def _beside(self, at: float, shift: float) -> float:
+    return at * 2 ** (self.slot * shift) if self.log else (
+      at + self.slot * shift)
 
 
 def saturation(rows: pl.DataFrame, negligible: float) -> int | None:
@@ -161,45 +177,56 @@ def saturation(rows: pl.DataFrame, negligible: float) -> int | None:
   return next(iter(within['n_layers'].sort()), None)
 
 
-def lens(axes: Any, rows: pl.DataFrame) -> None:
-  """Values against relative layer, one line per layer count."""
-  depths = rows['n_layers'].unique().sort().to_list()
-  for index, (n, colour) in enumerate(zip(depths, gradient(len(depths)))):
-    cells = summary(rows.filter(n_layers=n), 'layer')
+def curves(axes: Any, rows: pl.DataFrame, along: str, by: str,
+           names: str = '{}') -> None:
+  """Means against a column, one line per value of another, in its order.
+
+  Args:
+    axes: where they are drawn.
+    rows: with both columns and value.
+    along: the column that is drawn against.
+    by: the column whose values have a line each.
+    names: the format of their names.
+  """
+  values = rows[by].unique().sort().to_list()
+  for index, (value, colour) in enumerate(zip(values, gradient(len(values)))):
+    cells = summary(rows.filter(pl.col(by) == value), along)
     axes.errorbar(
-      cells['layer'] / n, cells['mean'], yerr=cells['half'].fill_null(0),
+      cells[along], cells['mean'], yerr=cells['half'].fill_null(0),
       color=colour, marker=MARKERS[index % len(MARKERS)], markersize=5,
-      elinewidth=1, capsize=2, label=f'n = {n}')
-  axes.set_xlim(-0.04, 1.04)
+      elinewidth=1, capsize=2, label=names.format(value))
 
 
-def heat(axes: Any, rows: pl.DataFrame, emerged: pl.DataFrame | None) -> Any:
-  """A map of means by layer (across) and level (up); returns the image.
+def heat(axes: Any, rows: pl.DataFrame, across: str, up: str,
+         marked: pl.DataFrame | None = None) -> Any:
+  """A map of means in [0, 1]; returns the image.
 
   Args:
     axes: where it is drawn.
-    rows: with layer, level and value.
-    emerged: rows with level, and as value the layer to be marked on it.
+    rows: with both columns, whole numbers, and value.
+    across: the column from left to right.
+    up: the column from the bottom to the top.
+    marked: rows with `up`, and as value the place across to be marked on it.
   """
-  cells = summary(rows, 'level', 'layer')
-  layers = cells['layer'].unique().sort().to_list()
-  levels = cells['level'].unique().sort().to_list()
-  grid = [[math.nan] * len(layers) for _ in levels]
-  for level, layer, mean in cells.select('level', 'layer', 'mean').rows():
-    grid[levels.index(level)][layers.index(layer)] = mean
-    axes.text(layer, level, f'{round(mean, 2) + 0:.2f}', ha='center',
+  cells = summary(rows, up, across)
+  columns = cells[across].unique().sort().to_list()
+  lines = cells[up].unique().sort().to_list()
+  grid = [[math.nan] * len(columns) for _ in lines]
+  for line, column, mean in cells.select(up, across, 'mean').rows():
+    grid[lines.index(line)][columns.index(column)] = mean
+    axes.text(column, line, f'{round(mean, 2) + 0:.2f}', ha='center',
               va='center', fontsize=8, in_layout=False,
               color='#111111' if mean > 0.5 else '#ffffff')
   image = axes.imshow(
     grid, cmap='cividis', vmin=0, vmax=1, origin='lower', aspect='auto',
-    extent=(layers[0] - 0.5, layers[-1] + 0.5,
-            levels[0] - 0.5, levels[-1] + 0.5))
+    extent=(columns[0] - 0.5, columns[-1] + 0.5,
+            lines[0] - 0.5, lines[-1] + 0.5))
   axes.grid(False)
-  axes.set_xticks(layers)
-  axes.set_yticks(levels)
-  if emerged is not None and emerged.height:
-    means = summary(emerged, 'level')
-    axes.plot(means['mean'], means['level'] + 0.32, 'D', color='#ffffff',
+  axes.set_xticks(columns)
+  axes.set_yticks(lines)
+  if marked is not None and marked.height:
+    means = summary(marked, up)
+    axes.plot(means['mean'], means[up] + 0.32, 'D', color='#ffffff',
               markeredgecolor=PALETTE[1], markeredgewidth=2, markersize=7)
   return image
 
@@ -227,14 +254,14 @@ def interval(axes: Any, effect: EffectResult) -> None:
 
 def legend(figure: Any) -> None:
   """One legend above all facets, a line in several of them named once."""
-  found: dict[str, Any] = {}
+  lines: dict[str, Any] = {}
   for axes in figure.axes:
     handles, labels = axes.get_legend_handles_labels()
-    found = dict(zip(labels, handles)) | found
+    lines = dict(zip(labels, handles)) | lines
   # A letter is about 0.075 inches wide, the sample line with its gaps 0.65.
-  entry = 0.075 * max(map(len, found), default=0) + 0.65
-  columns = max(1, min(len(found), int(figure.get_figwidth() / entry)))
-  figure.legend(found.values(), found.keys(), loc='outside upper left',
+  entry = 0.075 * max(map(len, lines), default=0) + 0.65
+  columns = max(1, min(len(lines), int(figure.get_figwidth() / entry)))
+  figure.legend(lines.values(), lines.keys(), loc='outside upper left',
                 ncols=columns, handlelength=2.6, columnspacing=1.4)
 
 
@@ -244,9 +271,9 @@ def blank(spare: Iterable[Any]) -> None:
     axes.set_axis_off()
 
 
-def _slots(cells: pl.DataFrame) -> list[int | None]:
+def _slots(cells: pl.DataFrame, along: str) -> list[int | None]:
   """The widths that need a place of their own; [None] when one does for all."""
-  if cells['n_layers'].is_unique().all():
+  if cells[along].is_unique().all():
     return [None]
   return cells['d_model'].unique().sort().to_list()
 

@@ -4,32 +4,33 @@ from typing import Any
 
 import polars as pl
 
+from experiments.judge.table import is_place
+
 _RUN = ['stratum', 'arm', 'n_layers', 'd_model', 'parameters', 'train_flops',
         'learning_rate', 'seed', 'instance', 'status', 'run']
 
 
 def listing(table: pl.DataFrame) -> list[dict[str, Any]]:
-  """One mapping per run: its columns, `loss` (nats) and `seconds`."""
-  last = table.filter(pl.col('step').is_null())
-  total = pl.col('hops').is_null()
-  runs = table.select(_RUN).unique(maintain_order=True)
-  for metric in ('loss', 'seconds'):
-    part = last.filter(metric=metric)
-    # Some sources report their loss by hops only.
-    values = part.group_by('stratum', 'arm', 'run', maintain_order=True).agg(
-      pl.coalesce(pl.col('value').filter(total).mean(),
-                  pl.col('value').mean()).alias(metric))
-    runs = runs.join(values, on=['stratum', 'arm', 'run'], how='left',
-                     maintain_order='left')
-  return runs.to_dicts()
+  """One mapping per run: its columns, and `loss` (nats)."""
+  last = table.filter(pl.col('step').is_null(), metric=pl.lit('loss'))
+  total = pl.all_horizontal(
+    pl.col(name).is_null() for name in table.columns if is_place(name))
+  # Some sources report their loss by kinds of example only.
+  losses = last.group_by('stratum', 'arm', 'run', maintain_order=True).agg(
+    loss=pl.coalesce(pl.col('value').filter(total).mean(),
+                     pl.col('value').mean()))
+  return table.select(_RUN).unique(maintain_order=True).join(
+    losses, on=['stratum', 'arm', 'run'], how='left', maintain_order='left'
+  ).to_dicts()
 
 
 def counts(table: pl.DataFrame) -> dict[str, int]:
   """Runs by status, and in all (`planned`)."""
   runs = table.select(_RUN).unique()
-  found = dict(runs['status'].value_counts().rows())
+  by_status = dict(runs['status'].value_counts().rows())
   return {'planned': runs.height} | {
-    status: found.get(status, 0) for status in ('done', 'diverged', 'missing')}
+    status: by_status.get(status, 0)
+    for status in ('done', 'diverged', 'missing')}
 
 
 def missing(table: pl.DataFrame) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ import numpy as np
 import model
 from data.config import DataConfig
 from data.sources.tree import Tree, TreeConfig
+from experiments.claims.depth import figures
 from experiments.instruments.tree import decodability, interchange
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
@@ -70,13 +71,13 @@ EXAMPLES = 4096  # for the excess over Bayes
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   """Every depth on every grammar; the seed of the weights goes with it."""
   grammars = range(GRAMMARS[preset])
-  found: list[Cell] = []
+  planned: list[Cell] = []
   for height, n in itertools.product(HEIGHTS[preset], DEPTHS[preset]):
     shaped = overrides.replace(BASES[preset], {
       'data.source.levels': height, 'model.n_layers': n})
-    found += cells('hierarchy', f'l = {height}', zipped(shaped, {
+    planned += cells('hierarchy', f'l = {height}', zipped(shaped, {
       'data.seed': grammars, 'train.seed': grammars}, pins))
-  return tuple(found)
+  return tuple(planned)
 
 
 def declare(preset: str) -> Stratum:
@@ -244,4 +245,4 @@ def _mean(grid: np.ndarray, at: list[tuple[int, int]]) -> float:
   return float(np.mean(values)) if values else 0.0
 
 
-PART = Part('hierarchy', sweep, measure, declare)
+PART = Part('hierarchy', sweep, measure, declare, figures.hierarchy)

@@ -19,6 +19,7 @@ import numpy as np
 
 from data.config import DataConfig
 from data.sources.text import TextConfig
+from experiments.claims.depth import figures
 from experiments.instruments import lens
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
@@ -181,4 +182,4 @@ def unigram_bits_per_byte(run: Subject) -> float:
   return float(bits / source.bytes_V[held_out].sum())
 
 
-PART = Part('text', sweep, measure, declare, notes=notes)
+PART = Part('text', sweep, measure, declare, figures.text, notes)
