@@ -1,87 +1,136 @@
-"""From finished runs to a verdict and a page: table, judge, report."""
+"""From finished runs to a verdict and a page: seal, table, judge, report."""
 
 import collections
 import dataclasses
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from data import durable
 from experiments import report
-from experiments.judge import declaration, table, verdict
+from experiments.judge import comparison, table, verdict
 from experiments.judge.declaration import Claim
-from experiments.judge.verdict import ClaimResult
+from experiments.judge.record import ClaimResult
+from experiments.judge.seal import keep_seal
+from experiments.machine.usage import UsageError
 from experiments.runs import manifest
-from experiments.runs.store import read_json, write_json
-from experiments.sweeps import plan
+from experiments.runs.store import Store
 from experiments.sweeps.plan import Plan
 
 
-def claim_of(made: Plan) -> Claim:
-  """The claim as declared for the plan's preset and strata."""
-  return plan.load(made.experiment).claim(made.preset, made.strata)
+@dataclasses.dataclass(frozen=True)
+class Conclusion:
+  """What a plan's finished runs show.
 
-
-def seal(made: Plan) -> None:
-  """Writes the hash of what is declared, unless an earlier run did.
-
-  It covers all strata and lies with the results, so neither a narrower command
-  line nor another sweep folder gets round it.
+  Attributes:
+    title: of the experiment.
+    verdict: one word, on the strata that were run; '' where nothing was
+      declared.
+    headline: the verdict with what must be said beside it, 'supported on text
+      only' or 'no verdict'.
+    reason: a sentence.
+    page: the path of report.html.
   """
-  declaration.seal(_seal(made), plan.load(made.experiment).claim(made.preset))
+
+  title: str
+  verdict: str
+  headline: str
+  reason: str
+  page: Path
 
 
-def conclude(made: Plan) -> tuple[ClaimResult, Path]:
-  """Writes the table, the verdict record and the report of what is finished.
+def seal(plan: Plan) -> None:
+  """Seals what is declared and notes what is run with; before the first run.
 
-  Returns:
-    The verdict, and the path of report.html.
+  Raises:
+    UsageError: the seal is missing beside results, or was edited.
   """
-  results = table.build(made.cells, made.store)
-  table.write(results, made.folder)
-  result = judge(made, results)
-  write_json(made.folder / 'verdict.json', dataclasses.asdict(result))
-  facts = {**(read_json(made.folder / 'manifest.json') or manifest.code()),
-           'compute': compute(made)}
-  page = report.write(made.folder, result, results, facts, Page(made))
-  return result, page
+  if claim := declared(plan):
+    keep_seal(plan, claim)
+  configs = [c for group in plan.groups() for c in group.configs]
+  plan.folder.mkdir(parents=True, exist_ok=True)
+  durable.write_json(plan.folder / 'manifest.json',
+                     manifest.collect(configs, ['fathom', *sys.argv[1:]]))
 
 
-def compute(made: Plan) -> dict[str, Any]:
-  """On which devices the finished runs were trained, and for how long."""
-  found = [result for run_id in made.run_ids()
-           if (result := made.store.result(run_id))]
-  seconds = sum(r['timing']['total'] / r['timing']['runs'] for r in found)
-  return {'devices': sorted({r['timing']['device'] for r in found}),
-          'worker_seconds': round(seconds)}
+def tabulate(plan: Plan) -> pl.DataFrame:
+  """Writes the results table of what is finished into `plan.output`.
+
+  Raises:
+    UsageError: as `seal`.
+  """
+  if claim := declared(plan):
+    keep_seal(plan, claim)
+  rows = table.build(plan, Store(plan.runs))
+  table.write(rows, plan.output)
+  return rows
 
 
-def judge(made: Plan, results: pl.DataFrame) -> ClaimResult:
-  """The verdict on what is finished."""
-  planned = collections.Counter(
-    stratum for stratum, _, _ in
-    {(c.stratum, c.arm, c.config) for c in made.cells})
-  return verdict.judge(
-    claim_of(made), results, planned, manifest.code()['commit'],
-    smoke=made.preset == 'smoke', declared=_declared(made))
+def conclude(plan: Plan) -> Conclusion:
+  """Writes the table, the record and the report of what is finished.
+
+  The record is verdict.json, or comparison.json where nothing was declared.
+
+  Raises:
+    UsageError: as `seal`.
+  """
+  rows = tabulate(plan)
+  facts = {**(durable.read_json(plan.folder / 'manifest.json')
+              or manifest.code()), 'compute': compute(plan)}
+  claim = declared(plan)
+  if claim is None:
+    compared = comparison.compare(plan, rows, manifest.code()['commit'])
+    durable.write_json(plan.output / 'comparison.json',
+                       dataclasses.asdict(compared))
+    page = report.compare(plan, compared, rows, facts)
+    return Conclusion(compared.title, '', 'no verdict', compared.reason, page)
+  result = judge(plan, claim, rows)
+  durable.write_json(plan.output / 'verdict.json', dataclasses.asdict(result))
+  page = report.write(plan, result, rows, facts)
+  return Conclusion(result.title, result.verdict, result.headline,
+                    result.reason, page)
 
 
-def _declared(made: Plan) -> str | None:
-  """The sealed hash if it is broken; None while it holds."""
-  if not _seal(made).exists():
+def declared(plan: Plan) -> Claim | None:
+  """The claim as declared for the plan's preset; None where nothing is.
+
+  Raises:
+    UsageError: some parts declare what decides, and some do not.
+  """
+  parts = plan.experiment.parts
+  silent = [part.name for part in parts if part.declare is None]
+  if len(silent) == len(parts):
     return None
-  sealed = _seal(made).read_text().strip()
-  whole = plan.load(made.experiment).claim(made.preset)
-  return None if sealed == declaration.declaration_hash(whole) else sealed
+  if silent:
+    raise UsageError(
+      f'{plan.experiment.name}: {", ".join(silent)} declares nothing, and '
+      'other parts do; give each part a `declare`, or none')
+  experiment = plan.experiment
+  return Claim(
+    experiment.name, experiment.title, experiment.claim, experiment.reading,
+    tuple(part.declare(plan.preset) for part in parts if part.declare))
 
 
-def _seal(made: Plan) -> Path:
-  return made.store.root / f'declaration-{made.preset}.sha256'
+def judge(plan: Plan, claim: Claim, rows: pl.DataFrame) -> ClaimResult:
+  """The verdict on what is finished."""
+  planned = collections.Counter({part.name: 0 for part in plan.parts})
+  planned.update(cell.stratum for cell in {
+    (c.stratum, c.arm, c.task): c for c in plan.cells}.values())
+  optional = [part.name for part in plan.experiment.parts if part.optional]
+  return verdict.judge(
+    claim, rows, planned, manifest.code()['commit'],
+    smoke=plan.preset == 'smoke', sealed=keep_seal(plan, claim),
+    optional=optional)
 
 
-class Page:
-  """What the report says of the experiment beside its verdict."""
-
-  def __init__(self, made: Plan):
-    self.name = made.experiment
-    self.preset = made.preset
+def compute(plan: Plan) -> Mapping[str, Any]:
+  """On which devices the finished runs were trained, and for how long."""
+  store = Store(plan.runs)
+  timings = [result['timing'] for run in plan.run_ids()
+             if (result := store.result(run))]
+  seconds = sum(timing['total'] / timing['runs'] for timing in timings)
+  return {'devices': sorted({timing['device'] for timing in timings}),
+          'worker_seconds': round(seconds)}

@@ -95,6 +95,21 @@ class Seal:
                 (*self.history, *amendments))
 
 
+@dataclasses.dataclass(frozen=True)
+class Sealed:
+  """What the seal says of a declaration.
+
+  Attributes:
+    hash: of all that decides, as it was sealed.
+    changes: what was changed after the first run, in words.
+    amendments: measurements that were changed after it.
+  """
+
+  hash: str = ''
+  changes: tuple[str, ...] = ()
+  amendments: tuple[Amendment, ...] = ()
+
+
 def declared(plan: Plan, claim: Claim) -> Seal:
   """What is declared now for the strata of a plan."""
   strata = {stratum.name: stratum for stratum in claim.strata}
@@ -117,26 +132,24 @@ def declared(plan: Plan, claim: Claim) -> Seal:
     {part.name: instrument.name(instrument.of(part)) for part in plan.parts})
 
 
-def keep(plan: Plan, claim: Claim) -> Seal:
-  """Seals a plan's declaration, or what of it is new; the seal as it stands.
-
-  Strata that were sealed stay as they were, so `Seal.changes` can tell.
+def keep_seal(plan: Plan, claim: Claim) -> Sealed:
+  """Seals a plan's declaration, or what of it is new; says what was changed.
 
   Raises:
     UsageError: the seal is missing beside results, was edited, or cannot be
       read.
   """
   path = plan.folder / FILE
-  now = declared(plan, claim)
-  sealed = _read(path)
-  if sealed is None:
+  now, old = declared(plan, claim), _read(path)
+  if old is None:
     _refuse_without(plan.folder)
-  new = sealed.extended(now) if sealed else now
-  if new != sealed:
+  new = old.extended(now) if old else now
+  if new != old:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = dataclasses.asdict(new)
     durable.write_json(path, {**content, 'checksum': _checksum(content)})
-  return new
+  parts = [part.name for part in plan.experiment.parts]
+  return Sealed(new.hash, tuple(new.changes(now, parts)), new.history)
 
 
 def _refuse_without(folder: Path) -> None:

@@ -35,28 +35,13 @@ from experiments.judge.record import (
   Verdict,
 )
 from experiments.judge.samples import MissingMeasurement
-from experiments.judge.seal import Amendment
+from experiments.judge.seal import Sealed
 
 FEWEST = 5  # replicates; with fewer it is a smoke test, whatever it shows
 
 
-@dataclasses.dataclass(frozen=True)
-class Sealed:
-  """What the seal says of a declaration.
-
-  Attributes:
-    hash: of all that decides, as it was sealed.
-    changes: what was changed after the first run, in words.
-    amendments: measurements that were changed after it.
-  """
-
-  hash: str = ''
-  changes: tuple[str, ...] = ()
-  amendments: tuple[Amendment, ...] = ()
-
-
 def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
-          commit: str, smoke: bool, sealed: Sealed = Sealed(),
+          commit: str, smoke: bool, sealed: Sealed,
           optional: Sequence[str] = ()) -> ClaimResult:
   """Judges a claim on the results table.
 

@@ -4,58 +4,75 @@ The page reads the verdict records and the results table and computes nothing
 that a verdict rests on: means and intervals in its figures are for the eye.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-from experiments.report import figures, runs, wording
+from experiments.judge import numbers
+from experiments.judge.comparison import Comparison
+from experiments.judge.record import ClaimResult
+from experiments.report import figures, runs, sweep, wording
+from experiments.report.figures import Plot
+from experiments.sweeps.plan import Plan
 
-if TYPE_CHECKING:
-  from experiments.judge.verdict import ClaimResult
 
-
-def write(folder: Path, claim_result: ClaimResult, table: pl.DataFrame,
-          manifest: Mapping[str, Any], experiment: Any) -> Path:
+def write(plan: Plan, result: ClaimResult, table: pl.DataFrame,
+          manifest: Mapping[str, Any]) -> Path:
   """Writes report.html, report.md and figures/*.svg; the same for the same.
 
+  They go where the results table lies, into `plan.output`.
+
   Args:
-    folder: where the results table (results.csv, results.parquet) lies.
-    claim_result: with a verdict for each stratum.
+    plan: what was run; its parts bring the figures.
+    result: with a verdict for each stratum.
     table: the results table, one row per number.
     manifest: what the runs were made with; any nesting of plain values.
-    experiment: gives the page its `name` and `preset`.
 
   Returns:
     The path of report.html.
   """
-  plots = {stratum.name: figures.of_stratum(table, stratum)
-           for stratum in claim_result.strata}
-  listing = runs.listing(table)
+  strata = {stratum.name: stratum for stratum in result.strata}
+  plots = {part.name: figures.of_part(table, part, strata[part.name])
+           for part in plan.parts if part.name in strata}
+  return _write(plan, 'page', plots, table, manifest, {
+    'claim': result, 'verdicts': wording.VERDICTS, 'tiers': wording.TIERS})
+
+
+def compare(plan: Plan, comparison: Comparison, table: pl.DataFrame,
+            manifest: Mapping[str, Any]) -> Path:
+  """As `write`, for a sweep of one's own, on which there is no verdict."""
+  parts = {part.name: part for part in comparison.strata}
+  plots = {part.name: sweep.of_part(table, part, parts[part.name])
+           for part in plan.parts}
+  return _write(plan, 'comparison', plots, table, manifest, {
+    'comparison': comparison, 'verdicts': wording.VERDICTS})
+
+
+def _write(plan: Plan, template: str, plots: Mapping[str, Sequence[Plot]],
+           table: pl.DataFrame, manifest: Mapping[str, Any],
+           own: Mapping[str, Any]) -> Path:
   facts = {
-    'claim': claim_result,
-    'experiment': experiment,
+    'plan': plan,
+    'command': _command(plan),
     'plots': plots,
-    'runs': listing,
-    'timed': any(run['seconds'] is not None for run in listing),
+    'runs': runs.listing(table),
+    'fields': runs.fields(table),
     'missing': runs.missing(table),
     'counts': runs.counts(table),
     'numbers': runs.numbers(table),
     'rows': table.height,
     'manifest': _sections(manifest),
-    'verdicts': wording.VERDICTS,
-    'tiers': wording.TIERS,
+    **own,
   }
-  folder = Path(folder)
+  folder = plan.output
   (folder / 'figures').mkdir(parents=True, exist_ok=True)
   for plot in (plot for of_one in plots.values() for plot in of_one):
     if plot.svg:
       _save(folder / 'figures' / f'{plot.name}.svg', plot.document)
-  _save(folder / 'report.md', _page('page.md.jinja', facts))
-  return _save(folder / 'report.html', _page('page.html.jinja', facts))
+  _save(folder / 'report.md', _page(f'{template}.md.jinja', facts))
+  return _save(folder / 'report.html', _page(f'{template}.html.jinja', facts))
 
 
 def _page(template: str, facts: Mapping[str, Any]) -> str:
@@ -66,11 +83,19 @@ def _page(template: str, facts: Mapping[str, Any]) -> str:
     autoescape=html, finalize=None if html else wording.markdown,
     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
   environment.filters |= {
-    'number': wording.number, 'count': wording.count, 'label': wording.label,
-    'probability': wording.probability, 'span': wording.span,
-    'brief': wording.brief, 'interval_plot': figures.of_effect,
+    'number': numbers.number, 'count': numbers.count, 'label': wording.label,
+    'probability': numbers.probability, 'span': wording.span,
+    'brief': numbers.brief, 'interval_plot': figures.of_effect,
+    'slug': lambda words: words.replace(' ', '-'),
   }
   return environment.get_template(template).render(facts)
+
+
+def _command(plan: Plan) -> str:
+  """What was typed to name the plan, without overrides."""
+  strata = (f' --strata={",".join(part.name for part in plan.parts)}'
+            if plan.partial else '')
+  return f'{plan.experiment.name} --preset={plan.preset}{strata}'
 
 
 def _sections(manifest: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:

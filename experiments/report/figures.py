@@ -57,13 +57,14 @@ class Plot:
     return canvas.document(self.svg, self.label)
 
 
-def of_part(table: pl.DataFrame, part: Part, stratum: Any) -> list[Plot]:
+def of_part(table: pl.DataFrame, part: Part,
+            stratum: StratumResult) -> list[Plot]:
   """Draws the figures of one part of an experiment.
 
   Args:
     table: the results table.
     part: brings its figures; the loss where it brings none.
-    stratum: its result, which has its name.
+    stratum: its result.
   """
   done = table.filter(
     stratum=pl.lit(part.name), status=pl.lit('done')
@@ -100,7 +101,7 @@ def loss(done: pl.DataFrame, stratum: StratumResult,
   if total.height:
     rows, note = total, ''
   plot = describe(
-    stratum, 'loss', 'Held-out loss against layer count n', 'loss',
+    stratum.name, 'loss', 'Held-out loss against layer count n', 'loss',
     f'Nats per scored position; lower is better. {note}{INTERVAL}')
   return line_plot(plot, [('', rows)], 'loss (nats)')
 
@@ -110,20 +111,20 @@ def of_metric(done: pl.DataFrame, metric: str) -> pl.DataFrame:
   return done.filter(pl.col('step').is_null(), metric=metric)
 
 
-def describe(stratum: StratumResult, name: str, title: str, metric: str,
+def describe(stratum: str, name: str, title: str, metric: str,
              caption: str, more: str = 'step is null') -> Plot:
   """A figure that is not drawn yet.
 
   Args:
-    stratum: what it is of.
+    stratum: the name of the part it is of.
     name: of the figure, unique in the stratum.
     title, caption: what it shows, and how to read it.
     metric: whose rows it shows.
     more: of the rows' filter.
   """
-  rows_of = (f"stratum = '{stratum.name}', status = 'done', "
+  rows_of = (f"stratum = '{stratum}', status = 'done', "
              f'metric = {metric}, {more}')
-  return Plot(f'{stratum.name}-{name}', title, caption, metric, rows_of)
+  return Plot(f'{stratum}-{name}', title, caption, metric, rows_of)
 
 
 def line_plot(plot: Plot, facets: Sequence[tuple[str, pl.DataFrame]],

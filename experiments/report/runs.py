@@ -19,9 +19,14 @@ def listing(table: pl.DataFrame) -> list[dict[str, Any]]:
   losses = last.group_by('stratum', 'arm', 'run', maintain_order=True).agg(
     loss=pl.coalesce(pl.col('value').filter(total).mean(),
                      pl.col('value').mean()))
-  return table.select(_RUN).unique(maintain_order=True).join(
+  return table.select(*_RUN, *fields(table)).unique(maintain_order=True).join(
     losses, on=['stratum', 'arm', 'run'], how='left', maintain_order='left'
   ).to_dicts()
+
+
+def fields(table: pl.DataFrame) -> list[str]:
+  """The config fields that have a column, by their dotted paths."""
+  return [name for name in table.columns if '.' in name]
 
 
 def counts(table: pl.DataFrame) -> dict[str, int]:

@@ -36,7 +36,7 @@ def _accuracy(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   chance = of_metric(done, 'chance_accuracy')['value'].mean()
   named = '' if chance is None else 'Dashed grey: chance. '
   plot = describe(
-    stratum, 'accuracy', 'Accuracy against n, by number of links k',
+    stratum.name, 'accuracy', 'Accuracy against n, by number of links k',
     'accuracy', f'Held-out accuracy. {named}{INTERVAL}', 'hops is not null')
   return figures.line_plot(plot, facets, 'accuracy', reference=chance,
                            share=True)
@@ -49,7 +49,7 @@ def _excess(done: pl.DataFrame, stratum: StratumResult) -> Plot:
              rows.filter(pl.col('level').eq_missing(level)))
             for level in levels]
   plot = describe(
-    stratum, 'excess-loss', 'Loss above the Bayes optimum against n',
+    stratum.name, 'excess-loss', 'Loss above the Bayes optimum against n',
     'excess_bits', 'Bits above the exact optimum of the grammar; 0 is perfect. '
     f'{INTERVAL}')
   return figures.line_plot(plot, facets, 'excess (bits)', reference=0.0)
@@ -64,7 +64,7 @@ def _bits_per_byte(done: pl.DataFrame, stratum: StratumResult) -> Plot:
     'interest) of the most, by the 95 % t-interval of paired differences; no '
     'ring, none below the most. ')
   plot = describe(
-    stratum, 'bits-per-byte', 'Held-out bits per byte against n',
+    stratum.name, 'bits-per-byte', 'Held-out bits per byte against n',
     'bits_per_byte', f'Lower is better. {named}{INTERVAL}')
   return figures.line_plot(plot, [('', rows)], 'bits per byte',
                            negligible=smallest)
@@ -72,7 +72,7 @@ def _bits_per_byte(done: pl.DataFrame, stratum: StratumResult) -> Plot:
 
 def _decodability(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   plot = describe(
-    stratum, 'decodability', 'What each layer knows: decodability D by layer '
+    stratum.name, 'decodability', 'What each layer knows: decodability D by layer '
     'and level', 'decodability', 'D is 0 for the network before training and 1 '
     'for exact inference; cells are means over runs. Diamond: the layer where '
     'a level emerges (first reaches 0.9 of its highest D), the mean of the '
@@ -83,7 +83,7 @@ def _decodability(done: pl.DataFrame, stratum: StratumResult) -> Plot:
 
 def _interchange(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   plot = describe(
-    stratum, 'interchange', 'Is it used? Interchange accuracy by layer and '
+    stratum.name, 'interchange', 'Is it used? Interchange accuracy by layer and '
     'level', 'interchange_accuracy', 'Share of examples whose prediction '
     'changes as exact inference says when a level is swapped at a layer; cells '
     f'are means over runs. {_PLACES}')
@@ -101,7 +101,7 @@ def _lens(done: pl.DataFrame, stratum: StratumResult) -> Plot:
             for arm in rows['line'].unique(maintain_order=True)
             for metric in names]
   plot = describe(
-    stratum, 'logit-lens', 'Logit lens: the prediction read at each layer',
+    stratum.name, 'logit-lens', 'Logit lens: the prediction read at each layer',
     ' or '.join(names), 'The final norm and head applied to the residual '
     'stream of each layer, 0 the embedding and 1 the last. Lines: mean over '
     'runs, one per n, with 95 % t-intervals.', 'layer is not null')
