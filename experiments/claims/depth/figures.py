@@ -72,8 +72,8 @@ def _bits_per_byte(done: pl.DataFrame, stratum: StratumResult) -> Plot:
 
 def _decodability(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   plot = describe(
-    stratum.name, 'decodability', 'What each layer knows: decodability D by layer '
-    'and level', 'decodability', 'D is 0 for the network before training and 1 '
+    stratum.name, 'decodability', 'What each layer knows: decodability D by '
+    'layer and level', 'decodability', 'D is 0 for the network before training and 1 '
     'for exact inference; cells are means over runs. Diamond: the layer where '
     'a level emerges (first reaches 0.9 of its highest D), the mean of the '
     f'emergence_layer of each run. {_PLACES}')
@@ -83,8 +83,8 @@ def _decodability(done: pl.DataFrame, stratum: StratumResult) -> Plot:
 
 def _interchange(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   plot = describe(
-    stratum.name, 'interchange', 'Is it used? Interchange accuracy by layer and '
-    'level', 'interchange_accuracy', 'Share of examples whose prediction '
+    stratum.name, 'interchange', 'Is it used? Interchange accuracy by layer '
+    'and level', 'interchange_accuracy', 'Share of examples whose prediction '
     'changes as exact inference says when a level is swapped at a layer; cells '
     f'are means over runs. {_PLACES}')
   return figures.heat_plot(plot, of_metric(done, 'interchange_accuracy'),

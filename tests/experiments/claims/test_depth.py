@@ -2,21 +2,23 @@
 
 import collections
 
+import planting
 import pytest
 
-from experiments.claims import depth
-from experiments.judge.declaration import declaration_hash
-from experiments.sweeps import plan
+from experiments.claims.depth import EXPERIMENT
 from experiments.sweeps.identity import run_id
 from model import count
 
+# Columns of the results before any swept field could be one.
+COLUMNS = ('stratum,arm,run,n_layers,d_model,parameters,train_flops,seed,'
+           'instance,learning_rate,status,metric,layer,level,hops,step,value')
+
 
 def expanded(preset, tmp_path):
-  made = plan.make('depth', preset, [], {}, tmp_path)
   runs = collections.defaultdict(set)
-  for cell in made.cells:
+  for cell in planting.depth(tmp_path, preset).cells:
     key = (cell.stratum, cell.arm, cell.config.model.n_layers)
-    runs[key].add(run_id(cell.config))
+    runs[key].add(run_id(cell.task))
   return {key: len(ids) for key, ids in runs.items()}
 
 
@@ -33,19 +35,19 @@ def test_cpu_plan(tmp_path):
 
 
 def test_accelerator_plan_is_the_published_one(tmp_path):
-  found = expanded('accelerator', tmp_path)
+  planned = expanded('accelerator', tmp_path)
   for heads in (4, 8):
-    runs = {k[2]: n for k, n in found.items() if k[1] == f'{heads} heads'}
+    runs = {k[2]: n for k, n in planned.items() if k[1] == f'{heads} heads'}
     assert runs == dict.fromkeys(range(1, 9), 3)
-  assert {k[1] for k in found if k[0] == 'hierarchy'} == {'l = 4', 'l = 5'}
-  assert max(k[2] for k in found if k[0] == 'text') == 32
+  assert {k[1] for k in planned if k[0] == 'hierarchy'} == {'l = 4', 'l = 5'}
+  assert max(k[2] for k in planned if k[0] == 'text') == 32
 
 
 def test_arms_are_matched_as_they_say(tmp_path):
-  made = plan.make('depth', 'cpu', [], {}, tmp_path)
+  cells = planting.depth(tmp_path).cells
 
   def stack(stratum, arm, n):
-    config = next(c.config for c in made.cells if (
+    config = next(c.config for c in cells if (
       c.stratum, c.arm, c.config.model.n_layers) == (stratum, arm, n))
     return count.parameters(config.model).stack
 
@@ -58,8 +60,32 @@ def test_arms_are_matched_as_they_say(tmp_path):
     'composition', 'plain', 3)
 
 
-@pytest.mark.parametrize('preset', depth.PRESETS)
-def test_every_preset_is_declared(preset):
-  claim = depth.claim(preset)
-  assert [s.name for s in claim.strata] == list(depth.STRATA)
-  assert len(declaration_hash(claim)) == 64
+def test_what_is_predicted_is_supported(tmp_path):
+  plan = planting.depth(tmp_path)
+  result = planting.judged(plan, planting.plant(plan))
+  assert result.reason == 'Supported on composition, hierarchy and text.'
+  assert result.evidence == 'verdict'
+
+
+@pytest.mark.parametrize(('metric', 'value', 'verdicts'), [
+  ('accuracy', lambda run, hops: 0.98 if hops == 1 else 0.3,
+   ['refuted', 'supported', 'supported']),
+  ('excess_bits', lambda run: 0.01, ['supported', 'conditional', 'supported']),
+  ('bits_per_byte', lambda run: 2.5, ['supported', 'supported', 'refuted']),
+  ('selectivity', lambda run: 0.0, ['supported', 'invalid', 'supported'])])
+def test_what_it_decides_on_decides(metric, value, verdicts, tmp_path):
+  plan = planting.depth(tmp_path)
+  rows = planting.plant(plan, {metric: value})
+  assert [s.verdict for s in planting.judged(plan, rows).strata] == verdicts
+
+
+@pytest.mark.parametrize('preset', EXPERIMENT.presets)
+def test_every_preset_reads_runs_that_it_plans(preset, tmp_path):
+  plan = planting.depth(tmp_path, preset)
+  result = planting.judged(plan, planting.plant(plan))
+  assert all(stratum.effects for stratum in result.strata)
+
+
+def test_its_table_has_the_columns_it_always_had(tmp_path):
+  rows = planting.plant(planting.depth(tmp_path))
+  assert rows.columns == COLUMNS.split(',')

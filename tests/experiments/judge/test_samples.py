@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.judge import samples, table
+from experiments.judge import samples
 from experiments.judge.samples import MissingMeasurement
 
 
@@ -15,24 +15,24 @@ def rows(metric, value, depths=(1, 2, 4), seeds=range(3), **places):
   return [{
     'stratum': 'planted', 'arm': 'plain', 'run': f'{n}-{s}', 'n_layers': n,
     'd_model': 8, 'parameters': 1, 'train_flops': 1.0, 'seed': s,
-    'instance': 0, 'learning_rate': 1e-3, 'status': 'done', 'metric': metric,
-    'layer': None, 'level': None, 'hops': None, 'step': None,
-    'value': float(value(n, s)), **places,
+    'instance': 0, 'learning_rate': 1e-3, 'model.norm': 'rms',
+    'status': 'done', 'metric': metric, 'value': float(value(n, s)), **places,
   } for n, s in itertools.product(depths, seeds)]
 
 
 def frame(*groups):
-  return pl.DataFrame([r for g in groups for r in g], schema=table.SCHEMA)
+  listed = [r for g in groups for r in g]
+  return pl.DataFrame(listed, infer_schema_length=None)
 
 
 def test_differences_are_paired_by_unit_in_any_row_order():
   # The seeds differ by far more than the depths do: only pairing shows 0.5.
   planted = rows('loss', lambda n, s: 100 * s - 0.5 * np.log2(n))
   planted = frame(planted[::-1])
-  found = samples.paired_difference(
+  sample = samples.paired_difference(
     planted, 'loss', {'n_layers': 1}, {'n_layers': 2})
-  assert found.values == pytest.approx([0.5] * 3)
-  assert found.seeds == (0, 1, 2)
+  assert sample.values == pytest.approx([0.5] * 3)
+  assert sample.seeds == (0, 1, 2)
 
 
 def test_places_that_are_not_named_are_empty():
@@ -74,8 +74,27 @@ def test_an_ambiguous_condition_is_an_error():
   planted = frame(rows('loss', lambda n, s: n))
   with pytest.raises(MissingMeasurement, match='3 numbers with any'):
     samples.average(planted, 'loss')
-  with pytest.raises(ValueError, match="no column \\['depth'\\]"):
+  with pytest.raises(MissingMeasurement, match='no loss with depth=2'):
     samples.average(planted, 'loss', {'depth': 2})
+  with pytest.raises(MissingMeasurement, match='model.mask is no column'):
+    samples.average(planted, 'loss', {'model.mask': 'causal'})
+
+
+def test_any_swept_field_and_any_place_can_be_named():
+  planted = rows('loss', lambda n, s: n, depths=(1,))
+  other = [row | {'model.norm': 'layer', 'value': 5.0} for row in planted]
+  nearby = [row | {'method': 'probe', 'value': 7.0} for row in planted]
+  for where, value in (({'model.norm': 'rms'}, 1), ({'model.norm': 'layer'}, 5),
+                       ({'model.norm': 'rms', 'method': 'probe'}, 7)):
+    assert samples.average(frame(planted, other, nearby), 'loss', where) == (
+      value)
+
+
+def test_where_every_run_diverged_no_place_is_missed():
+  planted = [row | {'status': 'diverged', 'metric': None, 'value': None}
+             for row in rows('loss', lambda n, s: n)]
+  sample = samples.values(frame(planted), 'loss', {'n_layers': 1, 'k': 2})
+  assert (len(sample.values), sample.excluded) == (0, 3)
 
 
 def test_conditions_come_in_the_order_asked_for():

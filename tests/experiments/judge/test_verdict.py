@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.judge import declaration, samples, table, verdict
+from experiments.judge import samples, table, verdict
 from experiments.judge.declaration import Claim, Control, Effect, Rule, Stratum
+from experiments.judge.seal import Amendment, Sealed
 from experiments.judge.statistics import Sample
 
 NOISE = np.array([-0.02, 0.01, 0.02, -0.01, 0.015, -0.015, 0.005, -0.005])
@@ -60,10 +61,12 @@ DIPS = (1.0, 0.2, 0.5)  # lower at n = 4 than at 1, but not in order
 
 
 def judge(trees, text, **options):
-  planted = pl.DataFrame([*trees, *text], schema=table.SCHEMA, orient='row')
+  planted = pl.DataFrame(
+    [*trees, *text], schema={**table.RUN, **table.OUTCOME}, orient='row')
   planned = {'trees': len(trees), 'text': len(text)}
   return verdict.judge(CLAIM, planted, **{
-    'planned': planned, 'commit': 'abc', 'smoke': False, **options})
+    'planned': planned, 'commit': 'abc', 'smoke': False,
+    'sealed': Sealed('9f' * 32), **options})
 
 
 def test_supported():
@@ -174,15 +177,46 @@ def test_few_seeds_and_smoke_presets_are_no_evidence():
 
 
 def test_no_verdict_when_the_declaration_changed():
-  trees, text = rows('trees', FALLS), rows('text', FALLS)
-  declared = declaration.declaration_hash(CLAIM)
-  assert judge(trees, text, declared=declared).verdict == 'supported'
-  result = judge(trees, text, declared='0123456789abcdef')
+  result = judge(rows('trees', FALLS), rows('text', FALLS), sealed=Sealed(
+    '9f', ('trees: its cells and effects',)))
   assert result.verdict == 'invalid'
-  assert 'declaration changed after the first run' in result.reason
-  assert '0123456789ab' in result.reason
-  assert declared[:12] in result.reason
+  assert ('declaration changed after the first run (trees: its cells and '
+          'effects)') in result.reason
   assert all(not s.effects for s in result.strata)
+
+
+def test_a_verdict_on_a_part_says_so():
+  result = judge(rows('trees', FALLS), [], planned={'trees': 24})
+  assert (result.verdict, result.partial) == ('supported', True)
+  assert result.left_out == ('text',)
+  assert result.reason == 'Supported on trees only; text was not run.'
+  assert result.headline == 'supported on trees only'
+  assert [s.verdict for s in result.strata] == ['supported', 'not run']
+
+
+def test_an_undecided_part_says_what_else_was_not_run():
+  result = judge(rows('trees', DIPS), [], planned={'trees': 24})
+  assert result.reason.startswith('True only under conditions on trees: ')
+  assert result.reason.endswith('; text was not run.')
+
+
+def test_what_is_optional_and_not_asked_for_is_not_missed():
+  result = judge(rows('trees', FALLS), [], planned={'trees': 24},
+                 optional=('text',))
+  assert (result.partial, result.left_out) == (False, ())
+  assert result.reason == 'Supported on trees.'
+  assert result.strata[1].verdict == 'not run'
+
+
+def test_an_amended_measurement_is_told_where_it_was_judged():
+  amended = Sealed('9f', (), (Amendment('2026-01-02T03', 'trees', 'a', 'b'),))
+  trees, text = rows('trees', FALLS), rows('text', FALLS)
+  result = judge(trees, text, sealed=amended)
+  assert result.headline == 'supported amended after the first run'
+  assert 'amended after the first run: a measurement was changed, that of ' in (
+    result.reason)
+  elsewhere = judge([], text, sealed=amended, planned={'text': 24})
+  assert elsewhere.amendments == ()
 
 
 def test_the_record_is_json_and_the_same_every_time():
