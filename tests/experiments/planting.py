@@ -105,7 +105,10 @@ def _missing(declared, rows, stratum):
   return None
 
 
-def judged(of, rows, sealed=Sealed('9f' * 32), smoke=False):
+SEALED = Sealed('9f' * 32)
+
+
+def judged(of, rows, sealed=SEALED, smoke=False):
   """The claim of a plan, judged on a table."""
   planned = {part.name: len({
     (c.arm, c.task) for c in of.cells if c.stratum == part.name})

@@ -73,10 +73,11 @@ def _bits_per_byte(done: pl.DataFrame, stratum: StratumResult) -> Plot:
 def _decodability(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   plot = describe(
     stratum.name, 'decodability', 'What each layer knows: decodability D by '
-    'layer and level', 'decodability', 'D is 0 for the network before training and 1 '
-    'for exact inference; cells are means over runs. Diamond: the layer where '
-    'a level emerges (first reaches 0.9 of its highest D), the mean of the '
-    f'emergence_layer of each run. {_PLACES}')
+    'layer and level', 'decodability',
+    'D is 0 for the network before training and 1 for exact inference; cells '
+    'are means over runs. Diamond: the layer where a level emerges (first '
+    'reaches 0.9 of its highest D), the mean of the emergence_layer of each '
+    f'run. {_PLACES}')
   return figures.heat_plot(plot, of_metric(done, 'decodability'), 'layer',
                            'level', of_metric(done, 'emergence_layer'))
 

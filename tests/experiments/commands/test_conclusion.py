@@ -84,7 +84,7 @@ def test_pairs_by_seed_see_what_means_do_not(tmp_path):
   assert measured.combinations[1].high > 15
   halved, quartered, norm = measured.differences
   assert (halved.setting, halved.against) == ({'n_layers': 2}, 1)
-  assert (halved.estimate, halved.low, halved.high) == pytest.approx((-0.5,) * 3)
+  assert [halved.estimate, halved.low, halved.high] == pytest.approx([-0.5] * 3)
   assert quartered.estimate == pytest.approx(-0.75)
   assert (norm.setting, norm.estimate) == (
     {'model.norm': 'layer'}, pytest.approx(0.25))

@@ -8,6 +8,7 @@ import pytest
 from experiments.judge import samples
 from experiments.judge.declaration import Claim, Control, Effect, Rule, Stratum
 
+
 def plain(table):
   return samples.average(table, 'loss')
 

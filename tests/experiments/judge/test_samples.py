@@ -76,7 +76,7 @@ def test_an_ambiguous_condition_is_an_error():
     samples.average(planted, 'loss')
   with pytest.raises(MissingMeasurement, match='no loss with depth=2'):
     samples.average(planted, 'loss', {'depth': 2})
-  with pytest.raises(MissingMeasurement, match='model.mask is no column'):
+  with pytest.raises(MissingMeasurement, match=r'model\.mask is no column'):
     samples.average(planted, 'loss', {'model.mask': 'causal'})
 
 

@@ -179,7 +179,7 @@ def test_a_seal_that_was_deleted_is_not_made_anew(name, tmp_path):
   (of.folder / name).parent.mkdir(exist_ok=True)
   (of.folder / name).write_text('{}')
   (of.folder / 'seal.json').unlink()
-  with pytest.raises(UsageError, match='seal.json is missing beside'):
+  with pytest.raises(UsageError, match=r'seal\.json is missing beside'):
     kept(of)
   assert not (of.folder / 'seal.json').exists()
 

@@ -3,31 +3,85 @@
 import dataclasses
 import html.parser
 import math
+import pathlib
 import re
 import xml.etree.ElementTree as ElementTree
 
+import planting
 import polars as pl
 import pytest
-from planted_results import (
-  EXPERIMENT,
-  MANIFEST,
-  planted_claim,
-  planted_effect,
-  planted_table,
-)
 
 from experiments import report
+from experiments.claims.depth import EXPERIMENT
+from experiments.judge import numbers
+from experiments.judge.seal import Amendment, Sealed
 from experiments.report import figures, marks, runs, wording
 
 VOID = {'meta', 'br', 'img', 'hr', 'link', 'input'}
 HOSTILE = '"><script>alert(1)</script>|`$x_{'
+MANIFEST = {
+  'command': 'fathom run depth', 'commit': '0123456789abcdef',
+  'packages': {'jax': '0.10.2', 'flax': '0.12.8'},
+  'data': {'embedded prose': 'sha256:77aa'},
+  'compute': {'devices': ['cpu'], 'worker_seconds': 780}, 'note': None}
 
 
 @pytest.fixture(scope='module')
-def planted(tmp_path_factory):
-  folder = tmp_path_factory.mktemp('report')
-  return report.write(folder, planted_claim(), planted_table(), MANIFEST,
-                      EXPERIMENT)
+def plan(tmp_path_factory):
+  return planting.depth(tmp_path_factory.mktemp('report'))
+
+
+@pytest.fixture(scope='module')
+def claim(plan):
+  return planting.judged(plan, planting.plant(plan))
+
+
+@pytest.fixture(scope='module')
+def table(plan):
+  """What the depth claim reads, and what its figures show beside it."""
+  rows = planting.plant(plan)
+  hops = [{'hops': k} for k in (1, 2, 3, 4)]
+  grid = [{'layer': layer, 'level': level}
+          for layer in range(5) for level in (1, 2, 3)]
+  for arm in ('looped', 'chain_of_thought'):
+    rows = planting.add(rows, 'accuracy', planting.PREDICTED['accuracy'], hops,
+                        stratum='composition', arm=arm)
+  for stratum, metric, value, places in (
+      ('composition', 'loss', lambda run, hops: 0.1 * hops, hops),
+      ('composition', 'chance_accuracy', lambda run: 0.125, [{}]),
+      ('hierarchy', 'loss', lambda run: 1 / run['n_layers'], [{}]),
+      ('hierarchy', 'excess_bits', planting.PREDICTED['excess_bits'],
+       [{'level': level} for level in (0, 3)]),
+      ('text', 'loss', lambda run: 1.7, [{}]),
+      *(('text', metric, lambda run, layer: 3 - layer / run['n_layers'],
+         lambda run: [{'layer': n} for n in range(run['n_layers'] + 1)])
+        for metric in ('lens_bits_per_byte', 'lens_kl'))):
+    rows = planting.add(rows, metric, value, places, stratum=stratum)
+  for metric in ('decodability', 'interchange_accuracy'):
+    rows = planting.add(
+      rows, metric, lambda run, layer, level: 1 / (1 + abs(layer - level)),
+      grid, stratum='hierarchy', n_layers=4)
+  rows = planting.add(
+    rows, 'emergence_layer', lambda run, level: float(level),
+    [{'level': level} for level in (1, 2, 3)], stratum='hierarchy', n_layers=4)
+  return planting.finished(rows)
+
+
+@pytest.fixture(scope='module')
+def planted(plan, claim, table):
+  return report.write(plan, claim, table, MANIFEST)
+
+
+def elsewhere(plan, folder, *strata):
+  """The plan of some strata, with a folder of its own."""
+  parts = tuple(p for p in plan.parts if not strata or p.name in strata)
+  return dataclasses.replace(plan, folder=folder, parts=parts)
+
+
+def only(claim, *names, **changes):
+  """The claim with the strata of these names, changed."""
+  return dataclasses.replace(claim, strata=tuple(
+    dataclasses.replace(s, **changes) for s in claim.strata if s.name in names))
 
 
 class _Page(html.parser.HTMLParser):
@@ -63,39 +117,63 @@ def _read(page):
   return text, _Page(text)
 
 
-def test_first_screen_tells_verdicts_and_key_effects(planted):
+def test_first_screen_tells_verdicts_and_key_effects(planted, claim):
   text, _ = _read(planted)
   answer = text[:text.index('<nav')]
-  for words in ('conditional', 'supported', 'refuted', 'buys nothing',
-                '0.93', '[0.87, 0.99]', 'layers per level', 'bits per byte'):
-    assert words in answer
+  for words in ('supported', 'Supported on composition, hierarchy and text.',
+                'Two links are learned with 2 layers', '[0.10, 1.00]',
+                'layers a level', 'bits per byte'):
+    assert words in answer, words
   assert 'no evidence' not in text
+  assert 'class="aside"' not in text
 
 
-def test_an_invalid_stratum_gives_its_reason_instead_of_a_number(tmp_path):
-  claim = planted_claim(('invalid',) * 3, 'invalid')
-  claim = dataclasses.replace(claim, strata=claim.strata[1:2])
-  text, _ = _read(report.write(tmp_path, claim, planted_table().head(0), {},
-                               EXPERIMENT))
+def test_an_invalid_stratum_gives_its_reason_instead_of_a_number(
+    plan, tmp_path):
+  rows = planting.plant(plan, {'selectivity': lambda run: 0.0})
+  claim = planting.judged(plan, rows)
+  text, _ = _read(report.write(elsewhere(plan, tmp_path), claim, rows, {}))
   answer = text[text.index('<main'):text.index('<nav')]
-  assert claim.strata[0].reason in answer
-  assert '0.94' not in answer
+  assert claim.strata[1].reason in answer.replace('&#34;', '"')
+  assert claim.strata[1].effects[0].statement not in answer
   assert '✗ fail' in text
 
 
 @pytest.mark.parametrize('verdict', wording.VERDICTS)
-def test_every_verdict_has_its_word_sign_and_colour(verdict, tmp_path):
-  claim = planted_claim((verdict,) * 3, verdict)
-  claim = dataclasses.replace(claim, strata=tuple(
-    dataclasses.replace(s, effects=()) for s in claim.strata))
-  nothing = planted_table().head(0)
-  page = report.write(tmp_path, claim, nothing, {}, EXPERIMENT)
+def test_every_verdict_has_its_word_sign_and_colour(verdict, plan, claim,
+                                                    tmp_path):
+  names = [s.name for s in claim.strata]
+  claim = dataclasses.replace(only(claim, *names, verdict=verdict, effects=()),
+                              verdict=verdict)
+  nothing = planting.blank(plan).head(0)
+  page = report.write(elsewhere(plan, tmp_path), claim, nothing, {})
   text, _ = _read(page)
   answer = text[text.index('<main'):text.index('<nav')]
+  slug = verdict.replace(' ', '-')
   assert answer.count(wording.VERDICTS[verdict][0]) >= 4
-  assert answer.count(f'card {verdict}') == 3
-  assert f'.{verdict} {{ --tone' in text
+  assert answer.count(f'card {slug}') == 3
+  assert f'.{slug} {{ --tone' in text
   assert verdict in page.with_name('report.md').read_text(encoding='utf-8')
+
+
+def test_a_part_and_an_amendment_are_told_in_title_badge_and_record(
+    plan, claim, table, tmp_path):
+  part = elsewhere(plan, tmp_path, 'text')
+  amended = Sealed('9f' * 32, (), (
+    Amendment('2026-01-02T03:04', 'text', 'a1', 'b2'),))
+  judged = planting.judged(part, table, amended)
+  page = report.write(part, judged, table.filter(stratum=pl.lit('text')), {})
+  text, _ = _read(page)
+  title = text[text.index('<title>'):text.index('</title>')]
+  words = 'upported on text only, amended after the first run'
+  assert words in title
+  assert f's{words}' in page.with_name('report.md').read_text(encoding='utf-8')
+  assert ('<span class="aside">on text only, amended after the first run</span>'
+          in text)
+  assert 'composition and hierarchy were not run' in text
+  assert 'from <code>a1</code> to <code>b2</code>' in text
+  assert 'depth --preset=cpu --strata=text' in text
+  assert text.count('not run') > 2
 
 
 def test_page_is_well_formed_and_loads_nothing(planted):
@@ -122,17 +200,16 @@ def test_figures_are_files_of_their_own_too(planted):
     assert f'](figures/{file.name})' in markdown
 
 
-def test_captions_count_the_rows_they_show(planted):
+def test_captions_count_the_rows_they_show(planted, table):
   text, _ = _read(planted)
-  table = planted_table()
   rows = table.filter(metric='decodability').height
   assert f'{rows} rows of results.csv where <code>stratum' in text
   assert f'{table.height:,} rows, one number each' in text
 
 
-def test_same_input_gives_the_same_bytes(planted, tmp_path):
-  again = report.write(tmp_path, planted_claim(), planted_table(), MANIFEST,
-                       EXPERIMENT)
+def test_same_input_gives_the_same_bytes(planted, plan, claim, table,
+                                         tmp_path):
+  again = report.write(elsewhere(plan, tmp_path), claim, table, MANIFEST)
   files = [p for p in planted.parent.rglob('*') if p.is_file()]
   assert len(files) == 11
   for file in files:
@@ -140,32 +217,32 @@ def test_same_input_gives_the_same_bytes(planted, tmp_path):
     assert copy.read_bytes() == file.read_bytes()
 
 
-def test_incomplete_table_says_what_is_missing(tmp_path):
-  table = planted_table(missing=50).filter(
-    (pl.col('stratum') == 'text') | (pl.col('metric') == 'loss'))
-  claim = planted_claim(('supported', 'supported', 'incomplete'),
-                        'incomplete', evidence='smoke', missing=50)
-  page = report.write(tmp_path, claim, table, MANIFEST, EXPERIMENT)
+def test_incomplete_table_says_what_is_missing(plan, table, tmp_path):
+  missing = planting.blank(plan).filter(stratum=pl.lit('text')).with_columns(
+    status=pl.lit('missing'))
+  rows = pl.concat([table.filter(pl.col('stratum') != 'text',
+                                 pl.col('metric') == 'loss'), missing])
+  claim = planting.judged(plan, rows, smoke=True)
+  page = report.write(elsewhere(plan, tmp_path), claim, rows, MANIFEST)
   text, _ = _read(page)
-  assert '50 of 115 planned runs are missing' in text
-  assert 'n = 12 · d = 64: 5 runs, seed/instance 0/0, 1/0' in text
+  assert '30 of 76 planned runs are missing' in text
+  assert 'n = 12 · d = 48: 5 runs, seed/instance 0/0, 1/0' in text
   assert text.count('No data yet') == 7
   assert text.count('smoke: no evidence') >= 3
   assert 'smoke: no evidence' in page.with_name('report.md').read_text(
     encoding='utf-8')
 
 
-def test_labels_are_text_whatever_they_hold(tmp_path):
-  table = planted_table(arm_of=lambda arm: arm + HOSTILE).filter(
-    pl.col('stratum') == 'text', pl.col('metric') == 'bits_per_byte')
-  claim = planted_claim()
-  text_stratum = dataclasses.replace(claim.strata[2], reason=HOSTILE)
-  claim = dataclasses.replace(claim, title=HOSTILE, strata=(text_stratum,))
-  page = report.write(tmp_path, claim, table, {'command': HOSTILE},
-                      EXPERIMENT)
+def test_labels_are_text_whatever_they_hold(plan, claim, table, tmp_path):
+  rows = table.filter(stratum=pl.lit('text'), metric=pl.lit('bits_per_byte')
+                      ).with_columns(pl.col('arm') + HOSTILE)
+  claim = dataclasses.replace(only(claim, 'text', reason=HOSTILE),
+                              title=HOSTILE)
+  page = report.write(elsewhere(plan, tmp_path, 'text'), claim, rows,
+                      {'command': HOSTILE})
   _, parsed = _read(page)
   assert 'script' not in parsed.tags
-  for file in (tmp_path / 'figures').iterdir():
+  for file in (page.parent / 'figures').iterdir():
     assert all('script' not in element.tag
                for element in ElementTree.parse(file).iter())
   markdown = page.with_name('report.md').read_text(encoding='utf-8')
@@ -174,14 +251,28 @@ def test_labels_are_text_whatever_they_hold(tmp_path):
              for line in markdown.splitlines())
 
 
-def test_diverged_runs_are_counted_and_left_out(tmp_path):
-  table = planted_table(diverged=3).filter(
-    (pl.col('metric') == 'bits_per_byte') | (pl.col('status') == 'diverged'))
-  claim = planted_claim()
-  claim = dataclasses.replace(claim, strata=claim.strata[2:])
-  text, _ = _read(report.write(tmp_path, claim, table, {}, EXPERIMENT))
-  assert '3 runs diverged and are left out of the figures' in text
-  assert '47 rows of results.csv' in text
+def test_diverged_runs_are_counted_and_left_out(plan, claim, table, tmp_path):
+  rows = table.filter(stratum=pl.lit('text'), metric=pl.lit('bits_per_byte'))
+  rows = rows.with_columns(status=pl.when(pl.col('seed') < 3).then(
+    pl.lit('done')).otherwise(pl.lit('diverged')))
+  part = elsewhere(plan, tmp_path, 'text')
+  text, _ = _read(report.write(part, only(claim, 'text'), rows, {}))
+  assert '10 runs diverged and are left out of the figures' in text
+  assert '15 rows of results.csv' in text
+
+
+def test_the_report_knows_no_claim_metric_or_stratum(table):
+  """A claim brings its figures: nothing of it is named here.
+
+  `loss` and its learning curve are of any run.
+  """
+  names = {*table['metric'].drop_nulls(), *table['stratum'], EXPERIMENT.name}
+  folder = pathlib.Path(report.__file__).parent
+  files = [f for f in folder.iterdir() if f.suffix in ('.py', '.jinja')]
+  assert len(files) > 10
+  for file in files:
+    words = set(re.findall(r"['\"](\w+)['\"]", file.read_text()))
+    assert not words & (names - {'loss', 'text'}), file
 
 
 def test_interval_is_over_instances_and_over_seeds_of_a_single_one():
@@ -207,30 +298,43 @@ def test_saturation_is_the_first_depth_as_good_as_the_deepest():
   assert marks.saturation(family(2.0, 1.5, 1.2, 1.0), 0.05) is None
 
 
-def test_runs_have_their_own_loss_or_the_mean_over_hops():
-  listed = {run['run']: run for run in runs.listing(planted_table())}
-  table = planted_table().filter(metric='loss')
+def test_runs_have_their_own_loss_or_the_mean_over_hops(table):
+  listed = {run['run']: run for run in runs.listing(table)}
+  losses = table.filter(metric='loss')
   for stratum in ('composition', 'text'):
-    first = table.filter(stratum=pl.lit(stratum))['run'][0]
-    mean = table.filter(run=pl.lit(first))['value'].mean()
+    first = losses.filter(stratum=pl.lit(stratum))['run'][0]
+    mean = losses.filter(run=pl.lit(first))['value'].mean()
     assert listed[first]['loss'] == pytest.approx(mean)
-    assert listed[first]['seconds'] is None
+
+
+def test_lines_run_along_any_column_and_words_are_spread():
+  rows = pl.DataFrame([
+    {'line': 'all', 'norm': norm, 'd_model': 8, 'instance': 0, 'seed': seed,
+     'value': value + seed}
+    for norm, value in (('rms', 1.0), ('layer', 2.0)) for seed in range(3)])
+  lines = marks.Lines(rows, along='norm')
+  assert (lines.ticks, lines.numeric, lines.log) == (
+    ['rms', 'layer'], False, False)
+  plot = figures.line_plot(
+    figures.describe('mine', 'loss', 'Loss', 'loss', 'Lower is better.'),
+    [('', rows)], 'loss', 'norm', along='norm')
+  assert '>layer<' in plot.svg
+  assert plot.rows == 6
 
 
 @pytest.mark.parametrize(('low', 'high', 'interval'), [
   (-math.inf, math.inf, '[−∞, ∞]'), (-0.004, 1.2, '[0.0, 1.2]')])
-def test_open_and_closed_intervals_are_drawn(low, high, interval):
+def test_open_and_closed_intervals_are_drawn(low, high, interval, claim):
   effect = dataclasses.replace(
-    planted_effect('gain', 'a gain', 'bits', 0.6, 0.1, 0.5, 'supported'),
-    low=low, high=high)
+    claim.strata[0].effects[0], estimate=0.6, low=low, high=high)
   assert figures.of_effect(effect, 'gain').startswith('<svg role="img"')
   assert wording.span(effect) == ('0.6', interval)
 
 
-def test_an_effect_without_a_unit_is_not_drawn():
+def test_an_effect_without_a_unit_is_not_drawn(claim):
   effect = dataclasses.replace(
-    planted_effect('gain', 'a gain', 'bits', math.nan, math.nan, 0.5,
-                   'inconclusive'), values=())
+    claim.strata[0].effects[0], estimate=math.nan, low=math.nan, high=math.nan,
+    values=())
   assert figures.of_effect(effect, 'gain') == ''
   assert wording.span(effect) == ('–', '[–, –]')
 
@@ -239,4 +343,4 @@ def test_an_effect_without_a_unit_is_not_drawn():
   (0.12345, '0.123'), (1234567, '1.23e+06'), (0, '0'), (None, '–'),
   (float('nan'), '–'), (float('-inf'), '−∞'), (-2.5, '−2.50'), (12.0, '12.0')])
 def test_numbers_read_well(value, text):
-  assert wording.number(value) == text
+  assert numbers.number(value) == text
