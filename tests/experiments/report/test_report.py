@@ -2,7 +2,6 @@
 
 import dataclasses
 import html.parser
-import math
 import pathlib
 import re
 import xml.etree.ElementTree as ElementTree
@@ -13,9 +12,8 @@ import pytest
 
 from experiments import report
 from experiments.claims.depth import EXPERIMENT
-from experiments.judge import numbers
 from experiments.judge.seal import Amendment, Sealed
-from experiments.report import figures, marks, runs, wording
+from experiments.report import wording
 
 VOID = {'meta', 'br', 'img', 'hr', 'link', 'input'}
 HOSTILE = '"><script>alert(1)</script>|`$x_{'
@@ -24,47 +22,6 @@ MANIFEST = {
   'packages': {'jax': '0.10.2', 'flax': '0.12.8'},
   'data': {'embedded prose': 'sha256:77aa'},
   'compute': {'devices': ['cpu'], 'worker_seconds': 780}, 'note': None}
-
-
-@pytest.fixture(scope='module')
-def plan(tmp_path_factory):
-  return planting.depth(tmp_path_factory.mktemp('report'))
-
-
-@pytest.fixture(scope='module')
-def claim(plan):
-  return planting.judged(plan, planting.plant(plan))
-
-
-@pytest.fixture(scope='module')
-def table(plan):
-  """What the depth claim reads, and what its figures show beside it."""
-  rows = planting.plant(plan)
-  hops = [{'hops': k} for k in (1, 2, 3, 4)]
-  grid = [{'layer': layer, 'level': level}
-          for layer in range(5) for level in (1, 2, 3)]
-  for arm in ('looped', 'chain_of_thought'):
-    rows = planting.add(rows, 'accuracy', planting.PREDICTED['accuracy'], hops,
-                        stratum='composition', arm=arm)
-  for stratum, metric, value, places in (
-      ('composition', 'loss', lambda run, hops: 0.1 * hops, hops),
-      ('composition', 'chance_accuracy', lambda run: 0.125, [{}]),
-      ('hierarchy', 'loss', lambda run: 1 / run['n_layers'], [{}]),
-      ('hierarchy', 'excess_bits', planting.PREDICTED['excess_bits'],
-       [{'level': level} for level in (0, 3)]),
-      ('text', 'loss', lambda run: 1.7, [{}]),
-      *(('text', metric, lambda run, layer: 3 - layer / run['n_layers'],
-         lambda run: [{'layer': n} for n in range(run['n_layers'] + 1)])
-        for metric in ('lens_bits_per_byte', 'lens_kl'))):
-    rows = planting.add(rows, metric, value, places, stratum=stratum)
-  for metric in ('decodability', 'interchange_accuracy'):
-    rows = planting.add(
-      rows, metric, lambda run, layer, level: 1 / (1 + abs(layer - level)),
-      grid, stratum='hierarchy', n_layers=4)
-  rows = planting.add(
-    rows, 'emergence_layer', lambda run, level: float(level),
-    [{'level': level} for level in (1, 2, 3)], stratum='hierarchy', n_layers=4)
-  return planting.finished(rows)
 
 
 @pytest.fixture(scope='module')
@@ -273,74 +230,3 @@ def test_the_report_knows_no_claim_metric_or_stratum(table):
   for file in files:
     words = set(re.findall(r"['\"](\w+)['\"]", file.read_text()))
     assert not words & (names - {'loss', 'text'}), file
-
-
-def test_interval_is_over_instances_and_over_seeds_of_a_single_one():
-  def cell(instances, seeds):
-    return pl.DataFrame([
-      {'n': 1, 'instance': i, 'seed': s, 'value': float(i + 10 * s)}
-      for i in range(instances) for s in range(seeds)])
-
-  over_instances = marks.summary(cell(3, 2), 'n').row(0, named=True)
-  assert over_instances['mean'] == pytest.approx(6)
-  assert over_instances['half'] == pytest.approx(4.30265 / 3 ** 0.5)
-  assert marks.summary(cell(1, 4), 'n')['size'].item() == 4
-  assert marks.summary(cell(1, 1), 'n')['half'].item() is None
-
-
-def test_saturation_is_the_first_depth_as_good_as_the_deepest():
-  def family(*values):
-    return pl.DataFrame([
-      {'n_layers': n, 'instance': 0, 'seed': s, 'value': v + 0.001 * n * s}
-      for n, v in zip((1, 2, 4, 8), values) for s in range(3)])
-
-  assert marks.saturation(family(2.0, 1.5, 1.01, 1.0), 0.05) == 4
-  assert marks.saturation(family(2.0, 1.5, 1.2, 1.0), 0.05) is None
-
-
-def test_runs_have_their_own_loss_or_the_mean_over_hops(table):
-  listed = {run['run']: run for run in runs.listing(table)}
-  losses = table.filter(metric='loss')
-  for stratum in ('composition', 'text'):
-    first = losses.filter(stratum=pl.lit(stratum))['run'][0]
-    mean = losses.filter(run=pl.lit(first))['value'].mean()
-    assert listed[first]['loss'] == pytest.approx(mean)
-
-
-def test_lines_run_along_any_column_and_words_are_spread():
-  rows = pl.DataFrame([
-    {'line': 'all', 'norm': norm, 'd_model': 8, 'instance': 0, 'seed': seed,
-     'value': value + seed}
-    for norm, value in (('rms', 1.0), ('layer', 2.0)) for seed in range(3)])
-  lines = marks.Lines(rows, along='norm')
-  assert (lines.ticks, lines.numeric, lines.log) == (
-    ['rms', 'layer'], False, False)
-  plot = figures.line_plot(
-    figures.describe('mine', 'loss', 'Loss', 'loss', 'Lower is better.'),
-    [('', rows)], 'loss', 'norm', along='norm')
-  assert '>layer<' in plot.svg
-  assert plot.rows == 6
-
-
-@pytest.mark.parametrize(('low', 'high', 'interval'), [
-  (-math.inf, math.inf, '[−∞, ∞]'), (-0.004, 1.2, '[0.0, 1.2]')])
-def test_open_and_closed_intervals_are_drawn(low, high, interval, claim):
-  effect = dataclasses.replace(
-    claim.strata[0].effects[0], estimate=0.6, low=low, high=high)
-  assert figures.of_effect(effect, 'gain').startswith('<svg role="img"')
-  assert wording.span(effect) == ('0.6', interval)
-
-
-def test_an_effect_without_a_unit_is_not_drawn(claim):
-  effect = dataclasses.replace(
-    claim.strata[0].effects[0], estimate=math.nan, low=math.nan, high=math.nan,
-    values=())
-  assert figures.of_effect(effect, 'gain') == ''
-  assert wording.span(effect) == ('–', '[–, –]')
-
-
-@pytest.mark.parametrize(('value', 'text'), [
-  (0.12345, '0.123'), (1234567, '1.23e+06'), (0, '0'), (None, '–'),
-  (float('nan'), '–'), (float('-inf'), '−∞'), (-2.5, '−2.50'), (12.0, '12.0')])
-def test_numbers_read_well(value, text):
-  assert numbers.number(value) == text
