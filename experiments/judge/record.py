@@ -130,4 +130,5 @@ class ClaimResult:
   @property
   def headline(self) -> str:
     """The verdict with its qualification."""
-    return f'{self.verdict} {self.qualification}'.strip()
+    between = ' ' if self.partial else ', ' if self.amendments else ''
+    return f'{self.verdict}{between}{self.qualification}'

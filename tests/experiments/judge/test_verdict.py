@@ -212,7 +212,7 @@ def test_an_amended_measurement_is_told_where_it_was_judged():
   amended = Sealed('9f', (), (Amendment('2026-01-02T03', 'trees', 'a', 'b'),))
   trees, text = rows('trees', FALLS), rows('text', FALLS)
   result = judge(trees, text, sealed=amended)
-  assert result.headline == 'supported amended after the first run'
+  assert result.headline == 'supported, amended after the first run'
   assert 'amended after the first run: a measurement was changed, that of ' in (
     result.reason)
   elsewhere = judge([], text, sealed=amended, planned={'text': 24})
