@@ -41,6 +41,8 @@ def content(task: Task) -> dict[str, Any]:
       return {'version': VERSION, 'pretrained': _files(Path(task.path))}
     case Exact():
       return {'version': VERSION, 'exact': plain(task.case)}
+    case _:
+      raise TypeError(f'{task!r} is no task')
 
 
 def fields(config: Config) -> dict[str, Any]:
