@@ -123,7 +123,7 @@ def measured_flops(size: int = 2048, dtype: str = 'float32') -> float:
   product(a, a).block_until_ready()
   times = []
   for _ in range(REPEATS):
-    started = time.perf_counter()
+    start = time.perf_counter()
     product(a, a).block_until_ready()
-    times.append(time.perf_counter() - started)
+    times.append(time.perf_counter() - start)
   return 2 * size**3 / float(np.median(times))

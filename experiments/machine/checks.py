@@ -1,7 +1,7 @@
-"""The traps that keep JAX from working well, and the way out of each.
+"""Checks for what keeps JAX from working well, and the way out of it.
 
-A check is a pure function of the facts in `Environment`; a finding that is not
-PASS says in one line what to do.
+A check is a pure function of the facts in `survey.Environment`; a finding that
+is not PASS says in one line what to do.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _EXTRAS = {'gpu': 'cuda13', 'cuda': 'cuda13', 'tpu': 'tpu'}
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What a check found.
+  """What a check says.
 
   Attributes:
     check: its name.
@@ -58,32 +58,34 @@ def devices(facts: Environment) -> Finding:
                    'mend what it says; JAX_PLATFORMS=cpu needs no device',
                    True)
   kinds = [kind for _, kind in facts.devices]
-  found = ', '.join(f'{kinds.count(k)} x {k}' for k in dict.fromkeys(kinds))
-  if facts.wanted not in ('auto', facts.platform):
-    extra = _EXTRAS.get(facts.wanted)
+  counts = ', '.join(f'{kinds.count(k)} x {k}' for k in dict.fromkeys(kinds))
+  target = facts.target_platform
+  if target not in ('auto', facts.platform):
+    extra = _EXTRAS.get(target)
     return Finding(
-      name, 'FAIL', f'{found}, and {facts.wanted} was asked for',
+      name, 'FAIL', f'{counts}, and {target} was asked for',
       f"pip install -e '.[{extra}]', on a machine that has one" if extra else
       'JAX_PLATFORMS=cpu', True)
-  return Finding(name, 'PASS', found)
+  return Finding(name, 'PASS', counts)
 
 
 def fallback(facts: Environment) -> Finding:
   """An accelerator that is there is used."""
   name = 'CPU fall-back'
-  there = 'gpu' if facts.nvidia_cards else 'tpu' if facts.tpu_chips else ''
-  if not there or facts.platform != 'cpu':
+  platform = 'gpu' if facts.nvidia_cards else 'tpu' if facts.tpu_chips else ''
+  if not platform or facts.platform != 'cpu':
     return Finding(name, 'PASS', 'no accelerator lies idle')
-  card = {'gpu': 'NVIDIA card', 'tpu': 'TPU chip'}[there]
-  if facts.variables.get('JAX_PLATFORMS') == 'cpu' or facts.wanted == 'cpu':
+  card = {'gpu': 'NVIDIA card', 'tpu': 'TPU chip'}[platform]
+  if 'cpu' in (facts.variables.get('JAX_PLATFORMS'), facts.target_platform):
     return Finding(name, 'WARN', f'the {card} lies idle, as JAX_PLATFORMS or '
                    '--platform asks', 'unset it to use the card')
-  support = [p for p in _SUPPORT[there] if p in facts.packages]
+  support = [p for p in _SUPPORT[platform] if p in facts.packages]
   if not support:
     return Finding(
       name, 'FAIL', f'there is a {card}, and JAX computes on the CPU: the '
-      'plugin for it is not installed', f"pip install -e '.[{_EXTRAS[there]}]'"
-      + (' (cuda12 for an older driver)' if there == 'gpu' else ''), True)
+      'plugin for it is not installed',
+      f"pip install -e '.[{_EXTRAS[platform]}]'"
+      + (' (cuda12 for an older driver)' if platform == 'gpu' else ''), True)
   return Finding(
     name, 'FAIL', f'there is a {card} and {support[0]}, and JAX computes on '
     'the CPU all the same', 'read the warning of `python -c "import jax; '
@@ -92,12 +94,12 @@ def fallback(facts: Environment) -> Finding:
 
 def jaxlib(facts: Environment) -> Finding:
   """The version of jaxlib is one that jax accepts."""
-  return _accepted(facts, 'jaxlib')
+  return _version(facts, 'jaxlib')
 
 
 def libtpu(facts: Environment) -> Finding:
   """libtpu is the one that this jax was built for."""
-  return _accepted(facts, 'libtpu')
+  return _version(facts, 'libtpu')
 
 
 def cuda_plugin(facts: Environment) -> Finding:
@@ -106,27 +108,27 @@ def cuda_plugin(facts: Environment) -> Finding:
     return Finding('CUDA plugin', 'WARN',
                    f'{" and ".join(facts.plugins)} are both installed',
                    'pip uninstall one of them and its -pjrt')
-  return _accepted(facts, (facts.plugins or ['jax-cuda13-plugin'])[0])
+  return _version(facts, (facts.plugins or ['jax-cuda13-plugin'])[0])
 
 
-def platforms(facts: Environment) -> Finding:
+def jax_platforms(facts: Environment) -> Finding:
   """JAX_PLATFORMS names only platforms that are installed."""
   name = 'JAX_PLATFORMS'
-  asked = facts.variables.get(name, '')
-  for one in filter(None, asked.split(',')):
+  names = facts.variables.get(name, '')
+  for one in filter(None, names.split(',')):
     support = _SUPPORT.get(one, ())
     if support and not any(p in facts.packages for p in support):
       return Finding(
-        name, 'FAIL', f'{asked!r} names {one}, and its plugin is not installed',
+        name, 'FAIL', f'{names!r} names {one}, and its plugin is not installed',
         f"unset JAX_PLATFORMS, or pip install -e '.[{_EXTRAS[one]}]'", True)
-  return Finding(name, 'PASS', repr(asked) if asked else 'not set')
+  return Finding(name, 'PASS', repr(names) if names else 'not set')
 
 
 def preallocation(facts: Environment) -> Finding:
   """What JAX takes of a GPU's memory when it starts."""
   name = 'preallocation'
   fraction = facts.variables.get('XLA_PYTHON_CLIENT_MEM_FRACTION', '0.75')
-  taken = facts.variables.get('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')
+  preallocate = facts.variables.get('XLA_PYTHON_CLIENT_PREALLOCATE', 'true')
   if facts.platform != 'gpu':
     return Finding(name, 'PASS', 'concerns GPUs only')
   try:
@@ -137,7 +139,7 @@ def preallocation(facts: Environment) -> Finding:
     return Finding(name, 'FAIL', 'XLA_PYTHON_CLIENT_MEM_FRACTION='
                    f'{fraction} is no share of the memory',
                    'set it between 0.1 and 0.95, or unset it')
-  if taken.lower() in ('false', '0'):
+  if preallocate.lower() in ('false', '0'):
     return Finding(name, 'WARN', 'memory is taken piece by piece, so it may be '
                    'fragmented', 'unset XLA_PYTHON_CLIENT_PREALLOCATE, unless '
                    'processes share the GPU')
@@ -165,21 +167,21 @@ def slurm(facts: Environment) -> Finding:
   if not job:
     return Finding(name, 'PASS', 'not in a Slurm job')
   visible = facts.variables.get('CUDA_VISIBLE_DEVICES')
-  given = facts.variables.get('SLURM_GPUS_ON_NODE', '')
-  seen = len([d for d in (visible or '').split(',') if d.strip()])
-  if visible is not None and not seen:
+  gpus = facts.variables.get('SLURM_GPUS_ON_NODE', '')
+  count = len([d for d in (visible or '').split(',') if d.strip()])
+  if visible is not None and not count:
     return Finding(name, 'FAIL', f'job {job}: CUDA_VISIBLE_DEVICES is empty, '
                    'so no GPU can be seen', 'ask for GPUs in the step too: '
                    'srun --gpus-per-task=1 or --gres=gpu:N', True)
-  if given.isdigit() and visible is not None and seen < int(given):
-    return Finding(name, 'WARN', f'job {job}: {seen} of the {given} GPUs that '
+  if gpus.isdigit() and visible is not None and count < int(gpus):
+    return Finding(name, 'WARN', f'job {job}: {count} of the {gpus} GPUs that '
                    'this node gave can be seen', 'start one task for each GPU, '
                    'or srun --gpu-bind=none')
-  if not given and facts.nvidia_cards and facts.platform == 'cpu':
+  if not gpus and facts.nvidia_cards and facts.platform == 'cpu':
     return Finding(name, 'FAIL', f'job {job} was given none of the '
                    f'{facts.nvidia_cards} GPUs of this node',
                    'sbatch --gpus-per-node=N', True)
-  return Finding(name, 'PASS', f'job {job}, {given or "no"} GPU(s)')
+  return Finding(name, 'PASS', f'job {job}, {gpus or "no"} GPU(s)')
 
 
 def disk(facts: Environment) -> Finding:
@@ -210,7 +212,7 @@ def virtual_devices(facts: Environment) -> Finding:
   return Finding(name, 'PASS', f'{count}, with threads enough')
 
 
-def libraries(facts: Environment) -> Finding:
+def cuda_libraries(facts: Environment) -> Finding:
   """CUDA comes from the packages that the plugin was built with."""
   name = 'LD_LIBRARY_PATH'
   if facts.foreign_cuda and facts.plugins:
@@ -221,32 +223,32 @@ def libraries(facts: Environment) -> Finding:
   return Finding(name, 'PASS', 'no CUDA of its own in it')
 
 
-def processes(facts: Environment) -> Finding:
+def load(facts: Environment) -> Finding:
   """No more processes want to run than there are cores."""
   tasks = re.match(r'\d+', facts.variables.get('SLURM_NTASKS_PER_NODE', ''))
-  wanted = max(facts.load, float(tasks[0]) if tasks else 0.0)
-  if wanted > 1.5 * facts.cores:
-    return Finding('cores', 'WARN', f'{wanted:.0f} processes for {facts.cores} '
+  count = max(facts.load, float(tasks[0]) if tasks else 0.0)
+  if count > 1.5 * facts.cores:
+    return Finding('cores', 'WARN', f'{count:.0f} processes for {facts.cores} '
                    'core(s); they slow each other and times mean little',
                    'end others, or use fewer --workers')
   return Finding('cores', 'PASS', f'{facts.cores}')
 
 
 CHECKS: tuple[Callable[[Environment], Finding], ...] = (
-  devices, fallback, jaxlib, libtpu, cuda_plugin, platforms, preallocation,
-  compilation_cache, slurm, disk, virtual_devices, libraries, processes)
+  devices, fallback, jaxlib, libtpu, cuda_plugin, jax_platforms, preallocation,
+  compilation_cache, slurm, disk, virtual_devices, cuda_libraries, load)
 
 
-def _accepted(facts: Environment, package: str) -> Finding:
+def _version(facts: Environment, package: str) -> Finding:
   """Whether an installed package has the version that jax asks for."""
   version = facts.packages.get(package)
-  asked = facts.required.get(package, '')
+  specifier = facts.requirements.get(package, '')
   if version is None:
     return Finding(package, 'PASS', 'not installed')
-  if asked and not SpecifierSet(asked).contains(version, prereleases=True):
+  if not SpecifierSet(specifier).contains(version, prereleases=True):
     extra = {'libtpu': '[tpu]', 'jax-cuda12-plugin': '[cuda12]',
              'jax-cuda13-plugin': '[cuda13]'}.get(package, '')
     return Finding(package, 'FAIL', f'{version}, and jax '
-                   f'{facts.packages.get("jax")} needs {asked}',
+                   f'{facts.packages.get("jax")} needs {specifier}',
                    f"pip install --upgrade 'jax{extra}'")
   return Finding(package, 'PASS', version)

@@ -30,10 +30,10 @@ def flags(level: int) -> str:
   Args:
     level: `xla_backend_optimization_level`, 0 (nothing) to 3, XLA's own.
   """
-  found = f'--xla_backend_optimization_level={level}'
+  text = f'--xla_backend_optimization_level={level}'
   if Version(importlib.metadata.version('jaxlib')) < WITHOUT_EMITTERS_FLAG:
-    found += ' --xla_cpu_use_fusion_emitters=false'
-  return found
+    text += ' --xla_cpu_use_fusion_emitters=false'
+  return text
 
 
 def cache() -> Path:

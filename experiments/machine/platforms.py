@@ -15,16 +15,16 @@ def claim(platform: str) -> None:
 def check(platform: str) -> None:
   """Raises DeviceError where the platform that was asked for is not there."""
   import jax
-  asked = f'--config.mesh.platform={platform}'
+  request = f'--config.mesh.platform={platform}'
   try:
-    found = jax.default_backend()
+    backend = jax.default_backend()
   except (RuntimeError, AssertionError):  # JAX has both, for plug-ins alone
-    found = 'none of that kind'
+    backend = 'none of that kind'
     if platform == 'auto':
-      asked = f'JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")}'
+      request = f'JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")}'
   else:
-    if platform in ('auto', found):
+    if platform in ('auto', backend):
       return
-  extra = 'tpu' if 'tpu' in asked else 'cuda13'
-  raise DeviceError(f'{asked}: JAX found {found}; install the extra for it '
+  extra = 'tpu' if 'tpu' in request else 'cuda13'
+  raise DeviceError(f'{request}: JAX found {backend}; install the extra for it '
                     f"(pip install -e '.[{extra}]') or use another platform")

@@ -1,4 +1,4 @@
-"""The facts about this machine that decide whether JAX will work on it.
+"""Facts about this machine that decide whether JAX will work on it.
 
 Gathered once, without importing jax: a driver that hangs would hang with it,
 so another process looks for the devices and is given up after a while.
@@ -28,7 +28,7 @@ PLUGINS = ('jax-cuda12-plugin', 'jax-cuda13-plugin')
 VARIABLES = ('JAX_', 'XLA_', 'CUDA_', 'TPU_', 'SLURM_', 'NPROC',
              'LD_LIBRARY_PATH')
 
-_LOOK = '''
+_DEVICE_QUERY = '''
 import json, jax
 print(json.dumps([[d.platform, d.device_kind] for d in jax.local_devices()]))
 '''
@@ -41,7 +41,7 @@ class Environment:
   Attributes:
     python: its version.
     packages: the version of each of `PACKAGES` that is installed.
-    required: what this jax asks of the others, as version specifiers.
+    requirements: what this jax asks of the others, as version specifiers.
     variables: of the process's environment, those that JAX or Slurm read.
     nvidia_cards: how many the kernel's driver shows.
     tpu_chips: how many the kernel shows.
@@ -55,12 +55,12 @@ class Environment:
     runs_folder: where results go.
     free_bytes: on the disk of the runs folder.
     foreign_cuda: folders in LD_LIBRARY_PATH with CUDA libraries of their own.
-    wanted: the platform that was asked for, or 'auto'.
+    target_platform: what was asked for: 'auto', 'cpu', 'gpu' or 'tpu'.
   """
 
   python: str = '3.11.0'
   packages: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  required: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  requirements: Mapping[str, str] = dataclasses.field(default_factory=dict)
   variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
   nvidia_cards: int = 0
   tpu_chips: int = 0
@@ -74,7 +74,7 @@ class Environment:
   runs_folder: str = 'runs'
   free_bytes: int = 2**40
   foreign_cuda: tuple[str, ...] = ()
-  wanted: str = 'auto'
+  target_platform: str = 'auto'
 
   @property
   def platform(self) -> str:
@@ -87,20 +87,20 @@ class Environment:
     return [p for p in PLUGINS if p in self.packages]
 
 
-def gather(runs: Path, wanted: str = 'auto',
+def gather(runs: Path, target_platform: str = 'auto',
            seconds: float = 60.0) -> Environment:
   """Looks at this machine.
 
   Args:
     runs: the folder of all results; need not be there.
-    wanted: the platform that is asked for.
+    target_platform: what is asked for, or 'auto'.
     seconds: how long JAX may look for its devices.
   """
   devices, error, waited = _devices(seconds)
   cache = compiler.cache()
   return Environment(
     python=platform.python_version(), packages=_packages(),
-    required=_required(),
+    requirements=_requirements(),
     variables={k: v for k, v in sorted(os.environ.items())
                if k.startswith(VARIABLES)},
     nvidia_cards=len(glob.glob('/proc/driver/nvidia/gpus/*')),
@@ -110,45 +110,45 @@ def gather(runs: Path, wanted: str = 'auto',
     cache_folder=str(cache),
     cache_writable=os.access(_existing(cache), os.W_OK),
     runs_folder=str(runs), free_bytes=shutil.disk_usage(_existing(runs)).free,
-    foreign_cuda=_foreign_cuda(), wanted=wanted)
+    foreign_cuda=_foreign_cuda(), target_platform=target_platform)
 
 
 def _packages() -> dict[str, str]:
-  found = {}
+  versions = {}
   for name in PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      found[name] = importlib.metadata.version(name)
-  return found
+      versions[name] = importlib.metadata.version(name)
+  return versions
 
 
-def _required() -> dict[str, str]:
+def _requirements() -> dict[str, str]:
   """What jax requires always, or with the extra that brings the package."""
-  asked = map(Requirement, importlib.metadata.requires('jax') or ())
-  return {r.name: str(r.specifier) for r in asked if r.name in PACKAGES
-          and (r.marker is None or r.name != 'jaxlib')}
+  requirements = map(Requirement, importlib.metadata.requires('jax') or ())
+  return {r.name: str(r.specifier) for r in requirements
+          if r.name in PACKAGES and (r.marker is None or r.name != 'jaxlib')}
 
 
 def _devices(
     seconds: float) -> tuple[tuple[tuple[str, str], ...], str, float]:
   """(devices, error, seconds waited in vain) of a process of its own."""
   with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
-    process = subprocess.Popen([sys.executable, '-c', _LOOK], stdout=out,
-                               stderr=err, stdin=subprocess.DEVNULL)
+    child = subprocess.Popen([sys.executable, '-c', _DEVICE_QUERY], stdout=out,
+                             stderr=err, stdin=subprocess.DEVNULL)
     try:
-      code = process.wait(seconds)
+      code = child.wait(seconds)
     except subprocess.TimeoutExpired:
-      process.kill()
+      child.kill()
       # One that is stuck in a driver cannot even be killed; leave it behind.
       with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(2)
+        child.wait(2)
       return (), f'no answer in {seconds:.0f} s', seconds
     out.seek(0)
     err.seek(0)
     if code:
       lines = err.read().strip().splitlines() or [f'exit code {code}']
       return (), lines[-1][:300], 0.0
-    found = json.loads(out.read().splitlines()[-1])
-  return tuple((p, kind) for p, kind in found), '', 0.0
+    devices = json.loads(out.read().splitlines()[-1])
+  return tuple((p, kind) for p, kind in devices), '', 0.0
 
 
 def _existing(path: Path) -> Path:
