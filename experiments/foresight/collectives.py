@@ -62,8 +62,9 @@ def read(text: str, unknown_trips: int = 1) -> list[Collective]:
     ValueError: not the text of a compiled program.
   """
   module = hlo.parse(text)
-  found = []
-  for instruction, computation, times, _ in hlo.executed(module, unknown_trips):
+  collectives = []
+  for instruction, computation, times, _ in hlo.executions(
+      module, unknown_trips):
     kind = instruction.opcode.removesuffix('-start')
     if kind not in KINDS or _continues(instruction, computation):
       continue
@@ -76,8 +77,8 @@ def read(text: str, unknown_trips: int = 1) -> list[Collective]:
     # The TPU's reduce-scatter: an all-reduce whose fusion keeps one slice.
     if computation.name.startswith('all-reduce-scatter'):
       kind = 'reduce-scatter'
-    found.append(Collective(kind, size, group, times))
-  return found
+    collectives.append(Collective(kind, size, group, times))
+  return collectives
 
 
 def totals(collectives: Iterable[Collective],
@@ -103,16 +104,16 @@ def group_size(instruction: Instruction, module: Module) -> int:
   if 'source_target_pairs=' in text:
     moves = re.findall(r'\{(\d+),(\d+)\}', text)
     return 2 if any(a != b for a, b in moves) else 1
-  if listed := re.search(r'replica_groups=\{\{([\d,]+)\}', text):
-    return listed[1].count(',') + 1
-  if tiled := re.search(r'replica_groups=\[(\d+),(\d+)\]<=', text):
-    return int(tiled[2])
-  if named := re.search(
+  if groups := re.search(r'replica_groups=\{\{([\d,]+)\}', text):
+    return groups[1].count(',') + 1
+  if tiling := re.search(r'replica_groups=\[(\d+),(\d+)\]<=', text):
+    return int(tiling[2])
+  if axes := re.search(
       r"replica_groups=@?mesh\w*\[([^\]]*)\].*? \{([^}]*)\}", text):
-    sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", axes[1]))
     # 'a':(2)4 is the part of axis a that has size 4.
     return math.prod(int(part or sizes[axis]) for axis, part in re.findall(
-      r"'(\w+)'(?::\(\d+\)(\d+))?", named[2]))
+      r"'(\w+)'(?::\(\d+\)(\d+))?", axes[2]))
   return module.devices  # {}: all of them
 
 

@@ -1,8 +1,9 @@
 """Compiled programs as XLA prints them: computations, shapes, loops.
 
 XLA's own cost analysis, and anything that counts lines of the text, takes the
-body of a loop once; a scanned stack of layers is such a body. `executed` walks
-a program in the order of its calls and says how often each instruction runs.
+body of a loop once; a scanned stack of layers is such a body. `executions`
+walks a program in the order of its calls and says how often each instruction
+runs.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ _HEADER = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{$')
 _NAME = re.compile(r'^\s+(ROOT )?%?([\w.\-]+) = (.*)$')
 _ARRAY = re.compile(r'([a-z]\w*)\[([\d,<=]*)\](?:\{([^}]*)\})?')
 _OPERAND = re.compile(r'%([\w.\-]+)')
-_CALLED = re.compile(
+_CALLEES = re.compile(
   r'(?:calls|to_apply|true_computation|false_computation)=%?([\w.\-]+)'
   r'|branch_computations=\{([^}]*)\}')
 
@@ -42,24 +43,24 @@ class Computation:
   @functools.cached_property
   def parameters(self) -> tuple[str, ...]:
     """The names of its parameters, in the order of the call."""
-    found = {int(i.arguments): i.name for i in self.instructions.values()
+    names = {int(i.arguments): i.name for i in self.instructions.values()
              if i.opcode == 'parameter'}
-    return tuple(found[k] for k in sorted(found))
+    return tuple(names[k] for k in sorted(names))
 
   @functools.cached_property
   def users(self) -> Mapping[str, list[Instruction]]:
     """For each name, the instructions that read it."""
-    found: dict[str, list[Instruction]] = {n: [] for n in self.instructions}
+    readers: dict[str, list[Instruction]] = {n: [] for n in self.instructions}
     for instruction in self.instructions.values():
       for operand in dict.fromkeys(instruction.operands):
-        if operand in found:
-          found[operand].append(instruction)
-    return found
+        if operand in readers:
+          readers[operand].append(instruction)
+    return readers
 
   def shape(self, name: str) -> str:
     """The shape of an instruction; '' when it has none in here."""
-    found = self.instructions.get(name)
-    return found.shape if found else ''
+    instruction = self.instructions.get(name)
+    return instruction.shape if instruction else ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Module:
   devices: int
 
 
-class Executed(NamedTuple):
+class Execution(NamedTuple):
   """An instruction, where it stands, how often it runs, and in a fusion?"""
 
   instruction: Instruction
@@ -101,10 +102,10 @@ def parse(text: str) -> Module:
       entry = name if header[1] else entry
     elif line.startswith('}'):
       computations[name] = Computation(name, instructions, root)
-    elif found := _NAME.match(line):
-      instruction = _instruction(found[2], found[3])
+    elif definition := _NAME.match(line):
+      instruction = _instruction(definition[2], definition[3])
       instructions[instruction.name] = instruction
-      root = instruction.name if found[1] else root
+      root = instruction.name if definition[1] else root
   if not entry:
     raise ValueError('no ENTRY computation: not the text of a compiled program')
   header_line = text[:text.index('\n')]
@@ -114,7 +115,8 @@ def parse(text: str) -> Module:
   return Module(computations, entry, devices)
 
 
-def executed(module: Module, unknown_trips: int = 1) -> Iterator[Executed]:
+def executions(module: Module,
+               unknown_trips: int = 1) -> Iterator[Execution]:
   """Every instruction that runs, with the trips of the loops around it.
 
   Args:
@@ -122,10 +124,10 @@ def executed(module: Module, unknown_trips: int = 1) -> Iterator[Executed]:
     unknown_trips: how often a loop runs whose count is an input. Each branch
       of a conditional counts as if it were taken.
   """
-  def visit(name: str, times: int, fused: bool) -> Iterator[Executed]:
+  def visit(name: str, times: int, fused: bool) -> Iterator[Execution]:
     computation = module.computations[name]
     for instruction in computation.instructions.values():
-      yield Executed(instruction, computation, times, fused)
+      yield Execution(instruction, computation, times, fused)
       if instruction.opcode == 'while':
         trips = trip_count(module, instruction)
         yield from visit(
@@ -133,8 +135,8 @@ def executed(module: Module, unknown_trips: int = 1) -> Iterator[Executed]:
           times * (unknown_trips if trips is None else trips), fused)
       elif instruction.opcode in ('call', 'fusion', 'async-start',
                                   'conditional'):
-        for name_called in called(instruction):
-          yield from visit(name_called, times,
+        for callee in callees(instruction):
+          yield from visit(callee, times,
                            fused or instruction.opcode == 'fusion')
 
   yield from visit(module.entry, 1, False)
@@ -146,8 +148,8 @@ def trip_count(module: Module, loop: Instruction) -> int | None:
   XLA notes the count on CPU and GPU. The TPU's compiler does not, so there it
   is read from the condition `i < n`, with i from 0 by 1, as JAX writes scans.
   """
-  if noted := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', loop.attributes):
-    return int(noted[1])
+  if note := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', loop.attributes):
+    return int(note[1])
   condition = module.computations[_attribute(loop, 'condition')]
   test = condition.instructions[condition.root]
   if test.opcode != 'compare' or 'direction=LT' not in test.attributes:
@@ -207,15 +209,15 @@ def _closing(text: str, start: int = 0) -> int:
 
 
 def _attribute(instruction: Instruction, key: str) -> str:
-  found = re.search(rf'\b{key}=%?([\w.\-]+)', instruction.attributes)
-  if not found:
+  value = re.search(rf'\b{key}=%?([\w.\-]+)', instruction.attributes)
+  if not value:
     raise ValueError(f'{instruction.name} has no {key}')
-  return found[1]
+  return value[1]
 
 
-def called(instruction: Instruction) -> list[str]:
+def callees(instruction: Instruction) -> list[str]:
   """The computations that an instruction runs."""
-  found = []
-  for one, several in _CALLED.findall(instruction.attributes):
-    found += [one] if one else _OPERAND.findall(several)
-  return found
+  names = []
+  for one, several in _CALLEES.findall(instruction.attributes):
+    names += [one] if one else _OPERAND.findall(several)
+  return names

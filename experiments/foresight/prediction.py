@@ -20,10 +20,9 @@ import model
 from data.batch import Instance, Source
 from data.sources.text import TextConfig, TextSource
 from experiments.foresight import collectives, roofline, traffic
-from experiments.foresight import topology as topologies
 from experiments.foresight.collectives import Total
 from experiments.foresight.roofline import Roofline
-from experiments.foresight.topology import Topology
+from experiments.foresight.topology import Topology, describe
 from experiments.machine import accelerators
 from model import backend, count
 from model.config import ConfigError
@@ -135,7 +134,7 @@ def report(config: Config, topology: Topology, corpus: int) -> Report:
   config = dataclasses.replace(config, model=model.complete(
     config.model, vocab_size=source.vocab_size, max_length=source.length))
   config.validate()
-  mesh = placement.make_mesh(config.mesh, devices=topologies.describe(topology))
+  mesh = placement.make_mesh(config.mesh, devices=describe(topology))
   with backend.compiling_for('gpu' if topology.platform == 'cuda' else 'tpu'):
     lowered = lower(config, mesh, source)
     with _memory_errors():
@@ -168,13 +167,13 @@ def lower(config: Config, mesh: Mesh, source: Any) -> jax.stages.Lowered:
     mesh: its devices need not be here.
     source: a `data.batch.Source`; its instance may be shapes alone.
   """
-  built = program.build(program.shape(config), mesh, True, source)
+  training = program.build(program.shape(config), mesh, True, source)
   hyper = _abstract(program.hyper([config]))
-  state = jax.eval_shape(built.init, hyper)
+  state = jax.eval_shape(training.init, hyper)
   whole = placement.replicated(mesh)
-  placed = {**placement.shardings(state, mesh), 'step': whole}
-  return built.chunk.lower(
-    _abstract(state, placed), jax.ShapeDtypeStruct((), jnp.int32,
+  layout = {**placement.shardings(state, mesh), 'step': whole}
+  return training.chunk.lower(
+    _abstract(state, layout), jax.ShapeDtypeStruct((), jnp.int32,
                                                    sharding=whole),
     _abstract(hyper, placement.shardings(hyper, mesh)),
     jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype,
@@ -194,25 +193,25 @@ def available_memory(topology: Topology) -> int:
 
 def advice(config: Config, topology: Topology) -> list[str]:
   """What to change when a step does not fit, the cheapest first."""
-  found = []
+  changes = []
   if topology.platform == 'cuda' and (
       'XLA_PYTHON_CLIENT_MEM_FRACTION' not in os.environ):
-    found.append('XLA_PYTHON_CLIENT_MEM_FRACTION=0.92')
+    changes.append('XLA_PYTHON_CLIENT_MEM_FRACTION=0.92')
   if config.model.dtype == 'float32':
-    found.append('--config.model.dtype=bfloat16')
+    changes.append('--config.model.dtype=bfloat16')
   if config.mesh.fsdp == 1 and topology.devices > 1:
-    found.append('--config.mesh.fsdp=-1 --config.mesh.data=1')
+    changes.append('--config.mesh.fsdp=-1 --config.mesh.data=1')
   # Twice the microbatches, if every device still has an example of each.
   more = 2 * config.train.microbatches
   if config.data.batch_size % (more * topology.devices) == 0:
-    found.append(f'--config.train.microbatches={more}')
+    changes.append(f'--config.train.microbatches={more}')
   if config.model.remat != 'full':
-    found.append('--config.model.remat='
+    changes.append('--config.model.remat='
                  + {'none': 'dots', 'dots': 'full'}[config.model.remat])
   if config.data.batch_size > topology.devices:
-    found.append(f'--config.data.batch_size={config.data.batch_size // 2}')
-  found.append(f'more devices than {topology.devices}')
-  return found
+    changes.append(f'--config.data.batch_size={config.data.batch_size // 2}')
+  changes.append(f'more devices than {topology.devices}')
+  return changes
 
 
 @contextmanager
@@ -221,9 +220,9 @@ def _memory_errors() -> Iterator[None]:
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
-    if (found := out_of_memory(str(error))) is None:
+    if (sizes := out_of_memory(str(error))) is None:
       raise
-    raise DoesNotFit(*found) from error
+    raise DoesNotFit(*sizes) from error
 
 
 def out_of_memory(message: str) -> tuple[int | None, int | None] | None:
@@ -232,11 +231,11 @@ def out_of_memory(message: str) -> tuple[int | None, int | None] | None:
     return None
   size = r'([\d.]+)([KMGT]?)'
   # Before and after the compiler has assigned the memory.
-  used = (re.search(rf'\({size}\) exceeds available HBM \({size}\)', message)
-          or re.search(rf'Used {size} of {size} hbm', message))
-  if not used:
+  numbers = (re.search(rf'\({size}\) exceeds available HBM \({size}\)', message)
+             or re.search(rf'Used {size} of {size} hbm', message))
+  if not numbers:
     return None, None
-  return _bytes(used[1], used[2]), _bytes(used[3], used[4])
+  return _bytes(numbers[1], numbers[2]), _bytes(numbers[3], numbers[4])
 
 
 def _bytes(number: str, unit: str) -> int:
@@ -250,8 +249,8 @@ def _read(config: Config, length: int, topology: Topology, mesh: Mesh,
   assert text, 'the compiler does not print its program'
   assert sizes, 'the compiler does not say what memory its program takes'
   # The chunk's loop takes its length as an input; the rest runs once a chunk.
-  said = collectives.totals(collectives.read(text, steps), steps)
-  moved = traffic.main_memory_bytes(text, steps) / steps
+  totals = collectives.totals(collectives.read(text, steps), steps)
+  memory_bytes = traffic.main_memory_bytes(text, steps) / steps
   flops = config.data.batch_size * count.train_flops(
     config.model, length) / mesh.size
   accelerator = accelerators.find(topology.kind)
@@ -264,11 +263,11 @@ def _read(config: Config, length: int, topology: Topology, mesh: Mesh,
       sizes.argument_size_in_bytes, sizes.output_size_in_bytes,
       sizes.alias_size_in_bytes, sizes.temp_size_in_bytes,
       sizes.generated_code_size_in_bytes),
-    available=available_memory(topology), flops=flops, memory_bytes=moved,
-    collectives=said,
+    available=available_memory(topology), flops=flops,
+    memory_bytes=memory_bytes, collectives=totals,
     roofline=roofline.estimate(
-      accelerator, config.model.dtype, flops, moved,
-      sum(total.wire_bytes for total in said.values())))
+      accelerator, config.model.dtype, flops, memory_bytes,
+      sum(total.wire_bytes for total in totals.values())))
 
 
 def _abstract(tree: Any, shardings: Any = None) -> Any:

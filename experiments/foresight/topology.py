@@ -64,7 +64,7 @@ class Topology:
   """Devices to compile for.
 
   Attributes:
-    name: as asked for.
+    name: in lower case.
     platform: 'tpu' or 'cuda'.
     kind: as `machine.accelerators` knows it.
     shape: chips along each axis of the torus; of GPUs, hosts and GPUs in each.
@@ -87,16 +87,16 @@ def parse(name: str) -> Topology:
   Raises:
     UsageError: no such topology; the message lists those there are.
   """
-  wanted = name.strip().lower()
-  if re.match(r'(tpu)?7x|v7', wanted):
+  text = name.strip().lower()
+  if re.match(r'(tpu)?7x|v7', text):
     raise UsageError(f'--topology={name}: the compiler in libtpu crashes on '
                      'TPU7x topologies; use v5e, v5p or v6e')
-  if gpus := re.fullmatch(r'([ah]\d00)-([1-9]\d*)', wanted):
+  if gpus := re.fullmatch(r'([ah]\d00)-([1-9]\d*)', text):
     hosts = _hosts(int(gpus[2]))
     if gpus[1] in _GPUS and hosts:
-      return Topology(wanted, 'cuda', _GPUS[gpus[1]].kind, hosts)
+      return Topology(text, 'cuda', _GPUS[gpus[1]].kind, hosts)
   family, separator, size = re.match(  # type: ignore[union-attr]
-    r'([^-:]*)([-:]?)(.*)', wanted).groups()
+    r'([^-:]*)([-:]?)(.*)', text).groups()
   family = _ALIASES.get(family, family)
   shape: tuple[int, ...] | None = None
   if family in _KINDS and separator == ':':
@@ -105,7 +105,7 @@ def parse(name: str) -> Topology:
     shape = _sizes(family).get(int(size))
   if shape is None:
     raise UsageError(f'--topology={name}: not known; use one of\n{known()}')
-  return Topology(wanted, 'tpu', _KINDS[family], shape)
+  return Topology(text, 'tpu', _KINDS[family], shape)
 
 
 def known() -> str:
@@ -136,13 +136,13 @@ def describe(topology: Topology) -> list[Any]:
   try:
     return list(topologies.get_topology_desc(**_arguments(topology)).devices)
   except RuntimeError as error:
-    said = str(error).strip().splitlines()[0]
+    message = str(error).strip().splitlines()[0]
     raise Unavailable(f'--topology={topology.name}: its compiler refuses it: '
-                      f'{said}') from error
+                      f'{message}') from error
 
 
 def _arguments(topology: Topology) -> dict[str, Any]:
-  """How JAX wants to be asked for a topology."""
+  """What JAX needs to be told of a topology."""
   if topology.platform == 'cuda':
     hosts, gpus = topology.shape
     return {'platform': 'cuda', 'topology_name': '',
@@ -193,9 +193,9 @@ def _target(kind: str) -> str:
     'memory_bandwidth': round(card.memory_bandwidth),
     'device_memory_size': card.memory_bytes,
   }
-  written = '\n'.join(f'{key}: {value}' for key, value in fields.items())
+  text = '\n'.join(f'{key}: {value}' for key, value in fields.items())
   major, minor = gpu.capability
-  return (f'gpu_device_info {{\n{written}\ncuda_compute_capability '
+  return (f'gpu_device_info {{\n{text}\ncuda_compute_capability '
           f'{{ major: {major} minor: {minor} }}\n}}\nplatform_name: "CUDA"\n'
           'dnn_version_info { major: 9 minor: 10 }\n'
           f'device_description_str: "{kind}"\n')

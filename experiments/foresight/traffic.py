@@ -32,7 +32,7 @@ def main_memory_bytes(text: str, unknown_trips: int = 1) -> int:
   module = hlo.parse(text)
   return sum(times * _bytes(instruction, computation, module)
              for instruction, computation, times, fused
-             in hlo.executed(module, unknown_trips) if not fused)
+             in hlo.executions(module, unknown_trips) if not fused)
 
 
 def _bytes(instruction: Instruction, computation: Computation,
@@ -53,7 +53,7 @@ def _bytes(instruction: Instruction, computation: Computation,
   if opcode == 'dynamic-update-slice':
     return 2 * operands[1]
   if opcode == 'fusion':
-    inner = module.computations[hlo.called(instruction)[0]]
+    inner = module.computations[hlo.callees(instruction)[0]]
     reads = sum(min(operand, _read(inner, name, module))
                 for operand, name in zip(operands, inner.parameters))
     return reads + min(result, _written(inner, inner.root))
@@ -70,7 +70,7 @@ def _read(computation: Computation, name: str, module: Module) -> int:
     elif user.opcode in _RENAMES:
       total += _read(computation, user.name, module)
     elif user.opcode == 'fusion':
-      inner = module.computations[hlo.called(user)[0]]
+      inner = module.computations[hlo.callees(user)[0]]
       total += sum(_read(inner, parameter, module)
                    for operand, parameter in zip(user.operands,
                                                  inner.parameters)

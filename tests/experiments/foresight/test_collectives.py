@@ -62,10 +62,10 @@ def test_a_collective_in_nested_loops_counts_once_for_each_turn(mesh):
     return jax.lax.psum(x, 'd')
 
   program = compiled(sharded(mesh, body), mesh, (8000,), specs=[P('d')])
-  found = collectives.read(program.as_text())
-  assert sorted(c.times for c in found) == [1, 15]
-  assert {c.group for c in found} == {8}
-  total = collectives.totals(found)['all-reduce']
+  reductions = collectives.read(program.as_text())
+  assert sorted(c.times for c in reductions) == [1, 15]
+  assert {c.group for c in reductions} == {8}
+  total = collectives.totals(reductions)['all-reduce']
   assert (total.times, total.bytes) == (16, 16 * 1000 * FLOAT)
 
 

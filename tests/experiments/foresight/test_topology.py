@@ -12,10 +12,10 @@ from experiments.machine.usage import UsageError
   ('V5P:4x4x8', (4, 4, 8), 128), ('h200-8', (1, 8), 8), ('h100-32', (4, 8), 32),
 ])
 def test_names(name, shape, count):
-  found = topology.parse(name)
-  assert found.shape == shape
-  assert found.devices == count
-  assert accelerators.find(found.kind)
+  pod = topology.parse(name)
+  assert pod.shape == shape
+  assert pod.devices == count
+  assert accelerators.find(pod.kind)
 
 
 @pytest.mark.parametrize('name', [
