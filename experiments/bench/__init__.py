@@ -8,9 +8,9 @@
     checkpoint  what saving costs the loop
     sweep       a sweep beside one process for each of its runs
 
-Absolute times depend on who else uses the machine, and this kind changes its
-speed by 40 % within minutes: what is compared is measured in turns. Each part
-says what it aims at and whether that was reached; no exit code depends on it.
+Absolute times depend on who else uses the machine, so what is compared is
+measured in turns. Each part says what it aims at and whether that was reached;
+no exit code depends on it.
 
     fathom bench [--parts=PART ...] [--sizes=S|M|L ...] [--seconds=5]
 """
@@ -56,7 +56,7 @@ def measure(parts: Sequence[str], sizes: Sequence[str],
   from experiments.bench import (
     compilation,
     data_wait,
-    mapped,
+    pmap,
     saving,
     scaling,
     sweeping,
@@ -67,7 +67,7 @@ def measure(parts: Sequence[str], sizes: Sequence[str],
     'train': lambda: throughput.report(sizes, seconds),
     'compile': compilation.report,
     'scaling': lambda: scaling.report(seconds),
-    'pmap': lambda: mapped.report(seconds),
+    'pmap': lambda: pmap.report(seconds),
     'data': lambda: data_wait.report(sizes),
     'checkpoint': lambda: saving.report(sizes),
     'sweep': sweeping.report,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import jax
 
-from experiments.bench import interleaved, sizes
+from experiments.bench import sizes, turns
 from experiments.bench.sizes import SIZES
 from experiments.sweeps import overrides
 from model import stack
@@ -19,7 +19,7 @@ AIM = 1.3
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class CompileTime:
   """Seconds of compilation at one depth.
 
   Attributes:
@@ -45,10 +45,10 @@ def report() -> None:
     print(f'{row.n:4} {row.scanned:9.2f} {row.scanned / first:10.2f} '
           f'{row.default:8.2f}', flush=True)
   print(f'aim: scanned, n={AIM_DEPTH} within {AIM} of n={DEPTHS[0]} '
-        f'({interleaved.verdict([at_aim <= AIM])}, {at_aim:.2f})')
+        f'({turns.verdict([at_aim <= AIM])}, {at_aim:.2f})')
 
 
-def measure(base: Config, depths: Sequence[int]) -> Iterator[Row]:
+def measure(base: Config, depths: Sequence[int]) -> Iterator[CompileTime]:
   """Compiles the train step at each depth, without a cache."""
   jax.config.update('jax_enable_compilation_cache', False)
   seconds(base)  # what the first compilation of a process takes longer
@@ -56,17 +56,18 @@ def measure(base: Config, depths: Sequence[int]) -> Iterator[Row]:
     config = overrides.replace(base, {'model.n_layers': n})
     scanned = seconds(overrides.replace(config, {'model.unroll': 1}))
     same = stack.unroll(config.model) == 1
-    yield Row(n, scanned, scanned if same else seconds(config))
+    yield CompileTime(n, scanned, scanned if same else seconds(config))
 
 
 def seconds(config: Config) -> float:
   """Seconds to trace and compile the train step."""
   config = sizes.single(config)
   build = program.build.__wrapped__  # past its cache
-  built = build(program.shape(config), placement.make_mesh(config.mesh), True)
+  training = build(program.shape(config), placement.make_mesh(config.mesh),
+                   True)
   hyper = program.hyper([config])
-  state = jax.eval_shape(built.init, hyper)
+  state = jax.eval_shape(training.init, hyper)
   instance, _ = program.instances([config])
-  started = time.perf_counter()
-  built.chunk.lower(state, 1, hyper, instance).compile()
-  return time.perf_counter() - started
+  start = time.perf_counter()
+  training.chunk.lower(state, 1, hyper, instance).compile()
+  return time.perf_counter() - start

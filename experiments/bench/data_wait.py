@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import train
-from experiments.bench import interleaved, sweeping
+from experiments.bench import sweeping, turns
 from experiments.bench.sizes import SIZES
 from experiments.sweeps import overrides
 from train import Config, MeshConfig, TrainConfig, program
@@ -32,7 +32,7 @@ SCHEDULES = {'S': TrainConfig(steps=400, chunk_steps=50),
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class WaitTime:
   """Where the time of one run went, in seconds.
 
   Attributes:
@@ -69,7 +69,7 @@ def report(names: Sequence[str]) -> None:
               f'{row.first * 1e3:15.2f} {(row.wait - row.first) * 1e3:16.2f} '
               f'{row.share:11.3%}', flush=True)
   print(f'aim: under {AIM:.0%} of the time of training: '
-        + interleaved.verdict([row.share < AIM for row in rows]))
+        + turns.verdict([row.share < AIM for row in rows]))
 
 
 def prepare(folder: Path, words: int) -> Path:
@@ -80,14 +80,14 @@ def prepare(folder: Path, words: int) -> Path:
   text = folder / 'documents.jsonl'
   with text.open('w') as file:
     for _ in range(words // WORDS_OF_DOCUMENT):
-      drawn = rng.choice(vocabulary, WORDS_OF_DOCUMENT)
-      file.write(json.dumps({'text': ' '.join(drawn)}) + '\n')
+      document = rng.choice(vocabulary, WORDS_OF_DOCUMENT)
+      file.write(json.dumps({'text': ' '.join(document)}) + '\n')
   sweeping.command(['data', 'prepare', str(text), f'--out={folder / "shards"}'],
                    os.environ)
   return folder / 'shards'
 
 
-def measure(config: Config, corpus: Path, folder: Path) -> Row:
+def measure(config: Config, corpus: Path, folder: Path) -> WaitTime:
   """Trains on a prepared corpus, streamed, and reads the loop's own clock."""
   config = program.complete(overrides.replace(
     config, {'data.source.text_path': str(corpus),
@@ -99,5 +99,5 @@ def measure(config: Config, corpus: Path, folder: Path) -> Row:
   first: list[float] = []
   train.fit([config], folder, train.Hooks(
     clock, on_line=lambda line: first.append(line['data_wait'])))
-  return Row(clock.seconds['step'], clock.seconds['data_wait'], first[0],
-             config.train.steps)
+  return WaitTime(clock.seconds['step'], clock.seconds['data_wait'], first[0],
+                  config.train.steps)

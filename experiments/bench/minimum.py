@@ -32,8 +32,8 @@ from train import Config, placement, program
 FLOAT = 4  # bytes of a parameter, a gradient and an activation
 
 
-def sent(config: Config, mesh: jax.sharding.Mesh,
-         scatters: bool = True) -> float:
+def wire_bytes(config: Config, mesh: jax.sharding.Mesh,
+               scatters: bool = True) -> float:
   """Bytes that one device sends in one step.
 
   Args:
@@ -44,8 +44,8 @@ def sent(config: Config, mesh: jax.sharding.Mesh,
   """
   axes = dict(mesh.shape)
   runs = [config] * axes['replica']
-  built = program.build(program.shape(config), mesh, True)
-  state = jax.eval_shape(built.init, program.hyper(runs))
+  training = program.build(program.shape(config), mesh, True)
+  state = jax.eval_shape(training.init, program.hyper(runs))
   shardings = placement.shardings(state['params'], mesh)
   total = _stream(config, axes, scatters)
   for part, parameters in state['params'].items():
@@ -66,14 +66,14 @@ def _parameter(size: int, split: set[str], axes: Mapping[str, int],
     split: the axes over which it is split.
     axes: devices along each.
     passes: for how many it is gathered.
-    scatters: see `sent`.
+    scatters: see `wire_bytes`.
   """
   parts = axes['fsdp'] if 'fsdp' in split else 1
-  gathered = size / math.prod(axes[a] for a in split if a != 'fsdp')
-  gather = (parts - 1) / parts * gathered
+  whole = size / math.prod(axes[a] for a in split if a != 'fsdp')
+  gather = (parts - 1) / parts * whole
   copies = math.prod(axes[a] for a in ('data', 'fsdp', 'tensor')
                      if a not in split)
-  reduce = 2 * (copies - 1) / copies * gathered / parts
+  reduce = 2 * (copies - 1) / copies * whole / parts
   return passes * gather + (1 if scatters else 2) * gather + reduce
 
 

@@ -59,24 +59,24 @@ def logits(config: ModelConfig, params: Params,
   params = jax.tree.map(lambda leaf: leaf.astype(config.dtype), params)
   x_BTD = params['token_VD'][tokens_BT] + params['position_TD'][:T]
   for layer in params['layers']:
-    h_BTD = _normalised(layer['norm_1'], x_BTD)
+    h_BTD = _layer_norm(layer['norm_1'], x_BTD)
     q, k, v = (part.reshape(B, T, heads, -1) for part in jnp.split(
       h_BTD @ layer['w_qkv_DE'], 3, axis=-1))
     mixed_BTHK = jax.nn.dot_product_attention(q, k, v, is_causal=True)
     x_BTD += mixed_BTHK.reshape(B, T, -1) @ layer['w_out_DD']
-    h_BTD = _normalised(layer['norm_2'], x_BTD)
+    h_BTD = _layer_norm(layer['norm_2'], x_BTD)
     h_BTF = jax.nn.gelu(h_BTD @ layer['w_up_DF'] + layer['b_up_F'])
     x_BTD += h_BTF @ layer['w_down_FD'] + layer['b_down_D']
-  x_BTD = _normalised(params['norm'], x_BTD)
+  x_BTD = _layer_norm(params['norm'], x_BTD)
   return (x_BTD @ params['w_DV']).astype(jnp.float32)
 
 
 def loss(config: ModelConfig, params: Params,
          window_BT: jax.Array) -> jax.Array:
   """Mean nats of the T tokens that follow the first of T + 1."""
-  found_BTV = logits(config, params, window_BT[:, :-1])
+  logits_BTV = logits(config, params, window_BT[:, :-1])
   return optax.softmax_cross_entropy_with_integer_labels(
-    found_BTV, window_BT[:, 1:]).mean()
+    logits_BTV, window_BT[:, 1:]).mean()
 
 
 def optimizer(config: TrainConfig) -> optax.GradientTransformation:
@@ -104,7 +104,7 @@ def step(model: ModelConfig, update: optax.GradientTransformation) -> Step:
   return jax.jit(run, donate_argnums=(0, 1))
 
 
-def _normalised(norm: Params, x_BTD: jax.Array) -> jax.Array:
+def _layer_norm(norm: Params, x_BTD: jax.Array) -> jax.Array:
   """Layer norm (Ba et al., 2016)."""
   mean_BT1 = x_BTD.mean(-1, keepdims=True)
   variance_BT1 = x_BTD.var(-1, keepdims=True)

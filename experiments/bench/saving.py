@@ -28,19 +28,19 @@ MOMENTS = 2  # beside each parameter
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class SaveCost:
   """What one save costs, in seconds.
 
   Attributes:
-    stopped: the loop waits for it; the median over saves.
-    slowed: what the steps behind which it is written take longer, on average.
-    error: the standard error of `slowed`.
+    pause: the loop waits for it; the median over saves.
+    delay: what the steps behind which it is written take longer, on average.
+    error: the standard error of `delay`.
     step: a step without a save.
     size: bytes of the state.
   """
 
-  stopped: float
-  slowed: float
+  pause: float
+  delay: float
   error: float
   step: float
   size: int
@@ -52,7 +52,7 @@ class Row:
       every: steps.
       errors: how many standard errors to add to the cost.
     """
-    cost = self.stopped + max(0.0, self.slowed + errors * self.error)
+    cost = self.pause + max(0.0, self.delay + errors * self.error)
     return cost / (every * self.step + cost)
 
   def verdict(self, every: int) -> str:
@@ -76,13 +76,13 @@ def report(names: Sequence[str]) -> None:
         row = measure(SIZES[name], *SCHEDULES[name], Path(folder))
       verdicts.append(f'{name} {row.verdict(every)}')
       print(f'{name:4} {row.size / 1e6:9,.0f} {row.step:7.2f} '
-            f'{row.stopped:10.3f} {row.slowed:9.2f} ± {row.error:.2f} '
+            f'{row.pause:10.3f} {row.delay:9.2f} ± {row.error:.2f} '
             f'{row.share(every):13.2%}', flush=True)
   print(f'aim: under {AIM:.0%} with a save every {every} steps, the most often '
         f'that a run saves by default: {", ".join(verdicts) or "not measured"}')
 
 
-def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
+def measure(config: Config, chunk: int, saves: int, folder: Path) -> SaveCost:
   """Trains with a save after every second chunk, and reads the loop's clock."""
   config = sizes.single(config)
   config = dataclasses.replace(config, train=dataclasses.replace(
@@ -90,17 +90,18 @@ def measure(config: Config, chunk: int, saves: int, folder: Path) -> Row:
     steps=2 * chunk * (saves + 2)))
   clock = Goodput()
   seconds: list[float] = []  # of each chunk
-  saved: list[float] = []  # before the line of each chunk
+  save_seconds: list[float] = []  # until the line of each chunk
 
-  def line(found: dict[str, Any]) -> None:
-    seconds.append(found['seconds'])
-    saved.append(clock.seconds['checkpoint'])
+  def note(line: dict[str, Any]) -> None:
+    seconds.append(line['seconds'])
+    save_seconds.append(clock.seconds['checkpoint'])
 
-  train.fit([config], folder, train.Hooks(clock, on_line=line))
+  train.fit([config], folder, train.Hooks(clock, on_line=note))
   # The first two chunks compile, and the save after them warms up Orbax.
   behind, free = np.array(seconds[4:]).reshape(-1, 2).T
-  slowed = behind - free
-  return Row(float(np.median(np.diff(saved[3::2]))), float(slowed.mean()),
-             float(slowed.std(ddof=1) / np.sqrt(len(slowed))),
-             float(np.median(free)) / chunk,
-             4 * (1 + MOMENTS) * count.parameters(config.model).total)
+  delays = behind - free
+  return SaveCost(
+    float(np.median(np.diff(save_seconds[3::2]))), float(delays.mean()),
+    float(delays.std(ddof=1) / np.sqrt(len(delays))),
+    float(np.median(free)) / chunk,
+    4 * (1 + MOMENTS) * count.parameters(config.model).total)

@@ -10,9 +10,9 @@ layout costs, not what it gains.
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from experiments.bench import interleaved, sizes
-from experiments.bench.interleaved import Stepper
+from experiments.bench import sizes, turns
 from experiments.bench.sizes import SIZES
+from experiments.bench.turns import Stepper
 from experiments.sweeps import overrides
 from train import Config
 
@@ -25,26 +25,27 @@ AIM = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class LayoutCost:
   """One layout; bytes are those that a device sends in a step.
 
   Attributes:
     layout: devices along the axes of the mesh.
     kinds: bytes by kind of collective.
     least: bytes that the layout needs.
-    reducing: the same where whole values are reduced instead of scattered.
+    least_of_reductions: the same where whole values are reduced instead of
+      scattered.
     time: seconds over those of one device for the same tokens.
   """
 
   layout: Mapping[str, int]
   kinds: Mapping[str, float]
   least: float
-  reducing: float
+  least_of_reductions: float
   time: float
 
   @property
-  def sent(self) -> float:
-    """Bytes of all kinds."""
+  def bytes(self) -> float:
+    """Of all kinds."""
     return sum(self.kinds.values())
 
 
@@ -64,33 +65,33 @@ def report(seconds: float) -> None:
     name = ' '.join(f'{axis}={n}' for axis, n in row.layout.items())
     kinds = ', '.join(f'{kind} {size / 1e3:,.0f}'
                       for kind, size in row.kinds.items()) or 'none'
-    print(f'{name:24} {row.sent / 1e3:8,.0f} {row.least / 1e3:7,.0f} '
-          f'{_over(row.sent, row.least):>6} {_over(row.sent, row.reducing):>7} '
+    print(f'{name:24} {row.bytes / 1e3:8,.0f} {row.least / 1e3:7,.0f} '
+          f'{_over(row.bytes, row.least):>6} '
+          f'{_over(row.bytes, row.least_of_reductions):>7} '
           f'{row.time:5.2f}  {kinds}', flush=True)
   print("* of the least without a reduce-scatter, which XLA's compiler for the "
         'CPU has not\n'
-        f'aim: ratio* at most {AIM}: ' + interleaved.verdict(
-          [row.sent <= AIM * row.reducing for row in rows])
+        f'aim: ratio* at most {AIM}: ' + turns.verdict(
+          [row.bytes <= AIM * row.least_of_reductions for row in rows])
         + '; time: that of one device for the same tokens is 1')
 
 
 def measure(config: Config, layouts: tuple[Mapping[str, int], ...],
-            seconds: float) -> Iterator[Row]:
+            seconds: float) -> Iterator[LayoutCost]:
   """Compiles and times each layout."""
-  with Stepper('ours', config, interleaved.environment(virtual=1)) as one:
+  with Stepper('ours', config, turns.environment(virtual=1)) as one:
     for layout in layouts:
       sharded = overrides.replace(
         config, {f'mesh.{axis}': n for axis, n in layout.items()})
       with Stepper('ours', sharded,
-                   interleaved.environment(virtual=DEVICES)) as many:
+                   turns.environment(virtual=DEVICES)) as many:
         kinds = many.ask('collectives')
         least = many.ask('minimum')
-        times = interleaved.measure({'one': one.take, 'many': many.take},
-                                    seconds)
-      yield Row(layout, {kind: wire for kind, (_, _, wire) in kinds.items()},
-                least['scatters'], least['reduces'],
-                interleaved.ratio(times, 'many', 'one')
-                / sharded.mesh.replica)
+        times = turns.measure({'one': one.take, 'many': many.take}, seconds)
+      yield LayoutCost(
+        layout, {kind: wire for kind, (_, _, wire) in kinds.items()},
+        least['scatters'], least['reduces'],
+        turns.ratio(times, 'many', 'one') / sharded.mesh.replica)
 
 
 def _over(size: float, least: float) -> str:

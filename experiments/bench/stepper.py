@@ -39,16 +39,16 @@ class Ours:
             for seed in range(config.mesh.replica)]
     self._config = config
     self._mesh = mesh = placement.make_mesh(config.mesh, replicas=len(runs))
-    built = program.build(program.shape(config), mesh, True)
+    training = program.build(program.shape(config), mesh, True)
     instance, _ = program.instances(runs)
     hyper = program.hyper(runs)
     self._hyper = distributed.place(hyper, placement.shardings(hyper, mesh))
     self._instance = distributed.place(instance, placement.replicated(mesh))
-    self._state = built.init(self._hyper)
-    self._chunk = built.chunk
+    self._state = training.init(self._hyper)
+    self._chunk = training.chunk
     self._compiled: Any = None
     if config.mesh.compile == 'jit':
-      self._compiled = self._chunk = built.chunk.lower(
+      self._compiled = self._chunk = training.chunk.lower(
         self._state, 1, self._hyper, self._instance).compile()
 
   def take(self, steps: int) -> float:
@@ -64,8 +64,9 @@ class Ours:
 
   def minimum(self) -> dict[str, float]:
     """Bytes that a device has to send, with a reduce-scatter and without."""
-    return {'scatters': minimum.sent(self._config, self._mesh),
-            'reduces': minimum.sent(self._config, self._mesh, scatters=False)}
+    return {'scatters': minimum.wire_bytes(self._config, self._mesh),
+            'reduces': minimum.wire_bytes(self._config, self._mesh,
+                                          scatters=False)}
 
 
 class Plain:
@@ -101,9 +102,9 @@ def answer(training: Ours | Plain, request: str) -> dict[str, Any]:
   name, _, steps = request.partition(' ')
   if name != 'steps':
     return dict(getattr(training, name)())
-  started = time.perf_counter()
+  start = time.perf_counter()
   loss = training.take(int(steps))
-  return {'seconds': time.perf_counter() - started, 'loss': loss}
+  return {'seconds': time.perf_counter() - start, 'loss': loss}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.bench import interleaved
+from experiments.bench import turns
 from experiments.claims import depth
 from experiments.machine import process
 from experiments.sweeps import plan
@@ -19,9 +19,8 @@ def report() -> None:
   """Prints the wall-clock of both."""
   with tempfile.TemporaryDirectory() as folder:
     cache = {**os.environ, 'XDG_CACHE_HOME': f'{folder}/cache'}
-    counted = plan.make(depth.EXPERIMENT, 'smoke', ['text'], {},
-                        Path(folder) / 'count')
-    runs = counted.run_ids()
+    runs = plan.make(depth.EXPERIMENT, 'smoke', ['text'], {},
+                     Path(folder) / 'count').run_ids()
     together = command(['run', *PLAN, f'--runs={folder}/together'], cache)
     apart = sum(command(['work', *PLAN, f'--runs={folder}/apart',
                          f'--only={run}'],
@@ -32,7 +31,7 @@ def report() -> None:
         '   together   one process a run   apart/together\n'
         f'{together:11.1f} {apart:19.1f} {apart / together:16.2f}\n'
         'aim: together takes less '
-        f'({interleaved.verdict([together < apart])})', flush=True)
+        f'({turns.verdict([together < apart])})', flush=True)
 
 
 def command(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
@@ -41,10 +40,10 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
   Raises:
     ChildProcessError: it failed.
   """
-  started = time.perf_counter()
+  start = time.perf_counter()
   code = subprocess.run(process.command(*arguments),
                         env=environment, stdout=subprocess.DEVNULL,
                         check=False).returncode
   if code:
     raise ChildProcessError(f'fathom {" ".join(arguments)} ended with {code}')
-  return time.perf_counter() - started
+  return time.perf_counter() - start

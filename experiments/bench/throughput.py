@@ -1,7 +1,7 @@
 """The part `train`: tokens per second beside plain JAX, and MFU.
 
 Ours runs as Fathom's commands start it: with an allocator that keeps its memory
-(see `launcher`), on one device, and where there are several cores also with the
+(see `process`), on one device, and where there are several cores also with the
 batch split over as many virtual ones. The peer runs as one starts Python, in
 the dtype that it is compared in.
 """
@@ -14,9 +14,9 @@ from contextlib import ExitStack
 import jax
 import numpy as np
 
-from experiments.bench import interleaved, sizes
-from experiments.bench.interleaved import Stepper
+from experiments.bench import sizes, turns
 from experiments.bench.sizes import SIZES
+from experiments.bench.turns import Stepper
 from experiments.machine import accelerators, process
 from experiments.sweeps import overrides
 from model import count
@@ -31,7 +31,7 @@ PRODUCT = 2048  # the width of the matrices whose product is the ceiling
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Speed:
   """One size in one dtype on so many devices.
 
   Attributes:
@@ -78,19 +78,19 @@ def report(names: Sequence[str], seconds: float) -> None:
   for dtype in dtypes():
     print(f'aim in {dtype}, times plain JAX: ' + '; '.join(
       f'{AIMS[name]} at {name} '
-      + interleaved.verdict([best[name, dtype] >= AIMS[name]])
+      + turns.verdict([best[name, dtype] >= AIMS[name]])
       + f' ({best[name, dtype]:.2f})' for name in names))
   print('limit: what takes more than half of the time, if products ran at the '
         'ceiling: they,\nor what lies between them and makes them slower')
 
 
 def dtypes() -> tuple[str, ...]:
-  """What is measured here: a CPU only widens bfloat16 (see `model.linear`)."""
+  """What is measured here: a CPU only widens bfloat16 (see `model.cpu`)."""
   both = ('float32', 'bfloat16')
   return both if process.accelerator_installed() else both[:1]
 
 
-def measure(config: Config, seconds: float) -> list[Row]:
+def measure(config: Config, seconds: float) -> list[Speed]:
   """Ours, on a CPU also on all cores, in turns with the peer."""
   variants = [(dtype, 1) for dtype in dtypes()]
   cores = len(process.cores())
@@ -101,29 +101,29 @@ def measure(config: Config, seconds: float) -> list[Row]:
   flops = config.data.batch_size * count.train_flops(
     config.model, program.source_of(config).length)
   with ExitStack() as stack:
-    takes: dict[str, interleaved.Take] = {}
+    takes: dict[str, turns.Take] = {}
     for dtype in dtypes():
       takes[f'product {dtype}'] = functools.partial(_products, dtype)
       takes[f'plain {dtype}'] = stack.enter_context(Stepper(
         'plain', overrides.replace(config, {'model.dtype': dtype}),
-        interleaved.environment(tuned=False))).take
+        turns.environment(tuned=False))).take
     for dtype, n in variants:
       ours = overrides.replace(config, {
         'mesh': MeshConfig(replica=1, data=n), 'model.dtype': dtype})
       takes[f'{dtype} {n}'] = stack.enter_context(Stepper(
-        'ours', ours, interleaved.environment(virtual=n if n > 1 else 0))).take
-    times = interleaved.measure(takes, seconds)
+        'ours', ours, turns.environment(virtual=n if n > 1 else 0))).take
+    times = turns.measure(takes, seconds)
   return [_row(dtype, n, flops, times) for dtype, n in variants]
 
 
 def _row(dtype: str, n: int, flops: int,
-         times: Mapping[str, np.ndarray]) -> Row:
+         times: Mapping[str, np.ndarray]) -> Speed:
   own = times[f'{dtype} {n}']
   ceiling = 2 * PRODUCT**3 / times[f'product {dtype}']
-  return Row(dtype, n, float(np.median(own)),
+  return Speed(dtype, n, float(np.median(own)),
              float(np.median(flops / own / ceiling)),
              float(np.median(times[f'plain {dtype}'])),
-             interleaved.ratio(times, f'plain {dtype}', f'{dtype} {n}'))
+             turns.ratio(times, f'plain {dtype}', f'{dtype} {n}'))
 
 
 def _products(dtype: str, number: int) -> float:
@@ -133,6 +133,6 @@ def _products(dtype: str, number: int) -> float:
 
 def device() -> str:
   """What this machine computes with."""
-  found = jax.devices()
-  return (f'{found[0].device_kind}, {len(found)} device(s), '
+  devices = jax.devices()
+  return (f'{devices[0].device_kind}, {len(devices)} device(s), '
           f'{len(process.cores())} core(s), jax {jax.__version__}')

@@ -61,18 +61,18 @@ def test_the_page_tells_every_part():
   (['aot', 'lm-small', '--topology=v5e-4', '--config.model.n_layer=2'],
    'did you mean --config.model.n_layers'),
 ])
-def test_bad_usage_is_exit_code_2(arguments, says, capsys):
-  with pytest.raises(SystemExit) as stopped:
+def test_bad_usage_is_endingcode_2(arguments, says, capsys):
+  with pytest.raises(SystemExit) as ending:
     main.main(arguments)
-  assert stopped.value.code == 2
+  assert ending.value.code == 2
   assert says in capsys.readouterr().err
 
 
 @pytest.mark.skipif(HAS_LIBTPU, reason='the tpu extra is installed')
 def test_without_the_extra_it_is_named(capsys):
-  with pytest.raises(SystemExit) as stopped:
+  with pytest.raises(SystemExit) as ending:
     main.main(['aot', 'lm-small', '--topology=v5e-4'])
-  assert stopped.value.code == 3
+  assert ending.value.code == 3
   message = capsys.readouterr().err
   assert "pip install -e '.[tpu]'" in message
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from experiments.bench import interleaved, sizes
-from experiments.bench.interleaved import Stepper
+from experiments.bench import sizes, turns
 from experiments.bench.sizes import SIZES
+from experiments.bench.turns import Stepper
 from experiments.machine import process
 from train import Config, MeshConfig
 
@@ -14,7 +14,7 @@ AIM = 1.1  # jit's time over pmap's, at most
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Comparison:
   """Both ways on so many devices.
 
   Attributes:
@@ -44,20 +44,20 @@ def report(seconds: float) -> None:
         f'{row.jit * 1e3:14.1f} {row.pmap * 1e3:14.1f} {row.ratio:10.2f}   '
         f'{row.losses[0]:.6f} {row.losses[1]:.6f}\n'
         f'aim: jit takes at most {AIM} times as long as pmap '
-        f'({interleaved.verdict([row.ratio >= 1 / AIM])}, '
+        f'({turns.verdict([row.ratio >= 1 / AIM])}, '
         f'{1 / row.ratio:.2f})', flush=True)
 
 
-def measure(config: Config, devices: int, seconds: float) -> Row:
+def measure(config: Config, devices: int, seconds: float) -> Comparison:
   """Times both in turns."""
-  environment = interleaved.environment(virtual=devices)
-  jitted, mapped = (
+  environment = turns.environment(virtual=devices)
+  configs = [
     dataclasses.replace(config, mesh=MeshConfig(
-      replica=1, data=devices, compile=way)) for way in ('jit', 'pmap'))
-  with (Stepper('ours', jitted, environment) as jit,
-        Stepper('ours', mapped, environment) as pmap):
+      replica=1, data=devices, compile=way)) for way in ('jit', 'pmap')]
+  with (Stepper('ours', configs[0], environment) as jit,
+        Stepper('ours', configs[1], environment) as pmap):
     losses = jit.loss, pmap.loss
-    times = interleaved.measure({'jit': jit.take, 'pmap': pmap.take}, seconds)
-  return Row(devices, float(np.median(times['jit'])),
-             float(np.median(times['pmap'])),
-             interleaved.ratio(times, 'pmap', 'jit'), losses)
+    times = turns.measure({'jit': jit.take, 'pmap': pmap.take}, seconds)
+  return Comparison(devices, float(np.median(times['jit'])),
+                    float(np.median(times['pmap'])),
+                    turns.ratio(times, 'pmap', 'jit'), losses)

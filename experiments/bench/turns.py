@@ -1,4 +1,4 @@
-"""Times that can be compared, on a machine whose speed changes by the minute.
+"""Times that can be compared, though the machine's speed changes meanwhile.
 
 What is compared runs in turn, a chunk of each, over and over, and a ratio is
 taken within each turn. Each has a process of its own, with the environment it
@@ -83,13 +83,14 @@ def environment(tuned: bool = True, virtual: int = 0) -> dict[str, str]:
       writes plain JAX has none of it.
     virtual: CPU devices to pretend; 0: the devices that are there.
   """
-  kept = {k: v for k, v in os.environ.items() if k not in process.ALLOCATOR}
-  kept['TF_CPP_MIN_LOG_LEVEL'] = '2'  # XLA's errors, no warnings
+  variables = {k: v for k, v in os.environ.items()
+               if k not in process.ALLOCATOR}
+  variables['TF_CPP_MIN_LOG_LEVEL'] = '2'  # XLA's errors, no warnings
   if virtual:
-    kept |= process.virtual_devices(virtual)
+    variables |= process.virtual_devices(virtual)
   if tuned and (virtual or not process.accelerator_installed()):
-    kept |= process.ALLOCATOR
-  return kept
+    variables |= process.ALLOCATOR
+  return variables
 
 
 def measure(takes: Mapping[str, Take],
@@ -110,7 +111,7 @@ def measure(takes: Mapping[str, Take],
     for name in names:
       times[name].append(takes[name](steps[name]) / steps[name])
     names.append(names.pop(0))  # nobody always comes first
-  return {name: np.array(found) for name, found in times.items()}
+  return {name: np.array(seconds) for name, seconds in times.items()}
 
 
 def ratio(times: Mapping[str, np.ndarray], slower: str, faster: str) -> float:
