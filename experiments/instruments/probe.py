@@ -66,14 +66,14 @@ def fit_whitening(x_BD: jax.Array, components: int = COMPONENTS) -> Whitening:
   batch, width = x_BD.shape
   mean_D = jnp.mean(x_BD, axis=0)
   centred_BD = x_BD - mean_D
-  kept = min(components, width)
+  rank = min(components, width)
   variance_D, axes_DD = jnp.linalg.eigh(centred_BD.T @ centred_BD / batch)
-  variance_D = variance_D[::-1][:kept]
+  variance_D = variance_D[::-1][:rank]
   floor = NOISE_FLOOR * variance_D[0]
   present_D = (variance_D > floor) & (variance_D > 0)
   scale_D = jnp.where(
     present_D, jax.lax.rsqrt(jnp.where(present_D, variance_D, 1.0)), 0.0)
-  return Whitening(mean_D, axes_DD[:, ::-1][:, :kept] * scale_D)
+  return Whitening(mean_D, axes_DD[:, ::-1][:, :rank] * scale_D)
 
 
 def fit(x_BD: jax.Array, y_B: jax.Array, classes: int,

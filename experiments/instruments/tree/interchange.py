@@ -74,9 +74,7 @@ def measure(config: model.ModelConfig, params: Params, init_params: Params,
             examples: int = EXAMPLES, pairs: int = PAIRS) -> Interchange:
   """Intervenes on every level at every layer.
 
-  Compiles once for each config and shape, and the drawing of sentences once
-  for each `source` object: pass the same one for all runs of a sweep. The
-  parameters, the grammar and the seed are inputs of the programs.
+  Compiles as seldom as `decodability.measure`.
 
   Args:
     config: the model's.
@@ -189,6 +187,6 @@ def _subspaces(stream_NBTD: jax.Array, symbols: jax.Array,
   mean = jnp.einsum('BmV,NBTD->NmTDV', share, stream_NBTD)
   mean -= jnp.mean(mean, axis=-1, keepdims=True)
   basis, size, _ = jnp.linalg.svd(mean, full_matrices=False)
-  kept = min(classes - 1, basis.shape[-1])
+  rank = min(classes - 1, basis.shape[-1])
   real = size > NOISE_FLOOR * jnp.max(size, axis=-1, keepdims=True)
-  return (basis * real[..., None, :])[..., :kept]
+  return (basis * real[..., None, :])[..., :rank]

@@ -87,9 +87,9 @@ def _draw(source: Tree, instance: Instance, seed: jax.Array, index: jax.Array,
   """As `draw`, given which nodes (levels, B) and a draw for each source."""
   batch, tree = source.parsed_batch(
     instance, seed, 'test', 0, examples + index.shape[1])
-  pooled_BT, base_BT = jnp.split(batch.tokens_BT, [examples])
-  belief = source.posteriors(instance, pooled_BT)
-  pool = Pool(pooled_BT, jnp.argmax(nodes.join(source, belief), axis=-1))
+  pool_BT, base_BT = jnp.split(batch.tokens_BT, [examples])
+  belief = source.posteriors(instance, pool_BT)
+  pool = Pool(pool_BT, jnp.argmax(nodes.join(source, belief), axis=-1))
   base_tree = {level: symbols[examples:] for level, symbols in tree.items()}
 
   def of_level(level, first, index_B, uniform_BT):
@@ -113,7 +113,7 @@ def _candidates(source: Tree, instance: Instance, pool: Pool,
   inside_BT = jnp.asarray(nodes.spans(source))[node_B]
   other = {k: jnp.roll(symbols, 1, axis=0) for k, symbols in tree.items()}
   symbol_B = _at(nodes.join(source, other), node_B)
-  source_BT, found_B = _sources(
+  source_BT, possible_B = _sources(
     pool.symbols, source.symbols, node_B, symbol_B, uniform_BT)
   # The base keeps its mask, unless the intervention settles what is under it.
   asked_BT = (base_BT == source.mask_token) & ~inside_BT
@@ -133,7 +133,7 @@ def _candidates(source: Tree, instance: Instance, pool: Pool,
   before_BV, after_BV, scrambled_BV = jax.vmap(predict)(
     jnp.stack([base_BT, spliced_BT, leaf_by_leaf_BT]))
   expected_B = jnp.argmax(after_BV, axis=-1)
-  counts_B = found_B & (expected_B != jnp.argmax(before_BV, axis=-1))
+  counts_B = possible_B & (expected_B != jnp.argmax(before_BV, axis=-1))
   counts_B &= expected_B != jnp.argmax(scrambled_BV, axis=-1)
   # A filtered grammar cannot produce every splice; its posterior is NaN then.
   counts_B &= ~jnp.any(jnp.isnan(after_BV), axis=-1)

@@ -42,27 +42,27 @@ def logits_of(tokens_BT, layer=0, value_BTD=None, edited=False):
 
 
 def test_the_last_layer_is_the_model():
-  given = batch()
-  read = read_lens(network(), given)
-  log_BTV = jax.nn.log_softmax(logits_of(given.tokens_BT)) / np.log(2)
+  examples = batch()
+  read = read_lens(network(), examples)
+  log_BTV = jax.nn.log_softmax(logits_of(examples.tokens_BT)) / np.log(2)
   bits_BT = -np.take_along_axis(
-    np.asarray(log_BTV), np.asarray(given.targets_BT)[..., None], -1)[..., 0]
+    np.asarray(log_BTV), np.asarray(examples.targets_BT)[..., None], -1)[..., 0]
   assert read.divergence_N[-1] == 0
   assert read.agreement_N[-1] == 1
-  assert read.positions == given.weights_BT.sum()
+  assert read.positions == examples.weights_BT.sum()
   assert read.bits_N[-1] == pytest.approx(
-    np.average(bits_BT, weights=given.weights_BT), rel=1e-5)
+    np.average(bits_BT, weights=examples.weights_BT), rel=1e-5)
 
 
 def test_every_layer_reads_as_its_stream_unembedded():
-  given = batch()
-  read = read_lens(network(), given)
-  stream_NBTD = read_stream(network(), given.tokens_BT)
+  examples = batch()
+  read = read_lens(network(), examples)
+  stream_NBTD = read_stream(network(), examples.tokens_BT)
   prob = [jax.nn.softmax(unembed(network(), x_BTD)) for x_BTD in stream_NBTD]
   for layer, prob_BTV in enumerate(prob):
     bits_BT = jnp.sum(prob[-1] * jnp.log2(prob[-1] / prob_BTV), axis=-1)
     same_BT = prob[-1].argmax(-1) == prob_BTV.argmax(-1)
-    expected = [np.average(x_BT, weights=given.weights_BT)
+    expected = [np.average(x_BT, weights=examples.weights_BT)
                 for x_BT in (bits_BT, same_BT)]
     assert [read.divergence_N[layer], read.agreement_N[layer]] == pytest.approx(
       expected, rel=1e-4, abs=1e-6)
@@ -70,10 +70,10 @@ def test_every_layer_reads_as_its_stream_unembedded():
 
 
 def test_positions_without_weight_do_not_count():
-  given = batch()
-  other = given._replace(targets_BT=jnp.where(
-    given.weights_BT > 0, given.targets_BT, 0))
-  for mine, theirs in zip(read_lens(network(), given),
+  examples = batch()
+  other = examples._replace(targets_BT=jnp.where(
+    examples.weights_BT > 0, examples.targets_BT, 0))
+  for mine, theirs in zip(read_lens(network(), examples),
                           read_lens(network(), other)):
     np.testing.assert_array_equal(mine, theirs)
 
@@ -99,9 +99,9 @@ def test_reducing_inside_the_layer_is_reducing_after():
 
 def test_writing_another_sentences_stream_gives_its_prediction():
   base_BT, source_BT = batch(0).tokens_BT, batch(1).tokens_BT
-  wanted_BTV = logits_of(source_BT)
+  expected_BTV = logits_of(source_BT)
   source_NBTD = read_stream(network(), source_BT)
-  assert not np.allclose(logits_of(base_BT), wanted_BTV, atol=0.1)
+  assert not np.allclose(logits_of(base_BT), expected_BTV, atol=0.1)
   for layer in LAYERS:
     edited_BTV = logits_of(base_BT, layer, source_NBTD[layer], edited=True)
-    np.testing.assert_allclose(edited_BTV, wanted_BTV, atol=1e-4)
+    np.testing.assert_allclose(edited_BTV, expected_BTV, atol=1e-4)

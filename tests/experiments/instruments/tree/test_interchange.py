@@ -20,11 +20,11 @@ def tree(objective='joint', filter_level=0):
 
 
 @functools.cache
-def drawn(objective='joint', filter_level=0):
+def draw(objective='joint', filter_level=0):
   source = tree(objective, filter_level)
-  pool, found = pairs.draw(
+  pool, by_level = pairs.draw(
     source, source.instance(0), 0, examples=512, pairs=PAIRS)
-  return jax.tree.map(np.asarray, (pool, found))
+  return jax.tree.map(np.asarray, (pool, by_level))
 
 
 def test_the_list_of_nodes_covers_every_leaf_once_a_level():
@@ -40,51 +40,51 @@ def test_the_list_of_nodes_covers_every_leaf_once_a_level():
 
 @pytest.mark.parametrize('objective', ['joint', 'masked'])
 def test_sources_agree_in_the_symbol_and_come_from_many_sentences(objective):
-  pool, found = drawn(objective)
+  pool, by_level = draw(objective)
   for level in range(2):
-    count = found.weight_B[level] > 0
-    symbols = pool.symbols[found.source_BT[level],
-                           found.node_B[level][:, None]]
+    count = by_level.weight_B[level] > 0
+    symbols = pool.symbols[by_level.source_BT[level],
+                           by_level.node_B[level][:, None]]
     assert (symbols == symbols[:, :1])[count].all()
     if count.any():
-      assert len(np.unique(found.source_BT[level][count])) > count.sum()
+      assert len(np.unique(by_level.source_BT[level][count])) > count.sum()
 
 
 def test_pairs_count_where_the_expected_root_is_new():
   source = tree()
   instance = source.instance(0)
-  _, found = drawn()
-  assert found.weight_B.all()
+  _, by_level = draw()
+  assert by_level.weight_B.all()
   for level in range(2):
     root_B, spliced_root_B = (
       np.argmax(source.posteriors(instance, tokens_BT)[2][:, 0], axis=-1)
-      for tokens_BT in (found.base_BT[level], found.spliced_BT[level]))
+      for tokens_BT in (by_level.base_BT[level], by_level.spliced_BT[level]))
     assert (root_B != spliced_root_B).all()
-    np.testing.assert_array_equal(found.expected_B[level], spliced_root_B)
-    outside_BT = ~nodes.spans(source)[found.node_B[level]]
-    np.testing.assert_array_equal(found.base_BT[level][outside_BT],
-                                  found.spliced_BT[level][outside_BT])
+    np.testing.assert_array_equal(by_level.expected_B[level], spliced_root_B)
+    outside_BT = ~nodes.spans(source)[by_level.node_B[level]]
+    np.testing.assert_array_equal(by_level.base_BT[level][outside_BT],
+                                  by_level.spliced_BT[level][outside_BT])
 
 
 def test_a_masked_leaf_is_asked_only_outside_the_node():
   source = tree('masked')
-  _, found = drawn('masked')
-  assert found.weight_B[0].any()
-  assert not found.weight_B[1].any()  # every leaf is under the root
-  count = found.weight_B[0] > 0
-  asked = np.arange(len(count)), found.position_B[0]
-  assert (found.base_BT[0][asked] == source.mask_token)[count].all()
-  assert not nodes.spans(source)[found.node_B[0]][asked][count].any()
+  _, by_level = draw('masked')
+  assert by_level.weight_B[0].any()
+  assert not by_level.weight_B[1].any()  # every leaf is under the root
+  count = by_level.weight_B[0] > 0
+  query = np.arange(len(count)), by_level.position_B[0]
+  assert (by_level.base_BT[0][query] == source.mask_token)[count].all()
+  assert not nodes.spans(source)[by_level.node_B[0]][query][count].any()
 
 
 def test_impossible_splices_of_a_filtered_grammar_do_not_count():
-  _, found = drawn('root', filter_level=1)
+  _, by_level = draw('root', filter_level=1)
   source = tree('root', filter_level=1)
   beliefs = [source.posteriors(source.instance(0), tokens_BT)[2]
-             for tokens_BT in found.spliced_BT]
+             for tokens_BT in by_level.spliced_BT]
   possible = ~np.isnan(beliefs).any(axis=(2, 3))
-  assert not found.weight_B[~possible].any()
-  assert found.weight_B.any()
+  assert not by_level.weight_B[~possible].any()
+  assert by_level.weight_B.any()
 
 
 def test_a_random_network_scores_near_chance_and_nothing_without_pairs():
