@@ -85,8 +85,10 @@ def _wait(children: Sequence[subprocess.Popen[str]]) -> int:
     time.sleep(POLL_SECONDS)
   codes = [c.returncode for c in children]
   if failed is not None:
-    return max(codes[failed], 1)  # a signal has a negative code
-  return next((c for c in codes if c), 0) if min(codes) >= 0 else 1
+    return max(codes[failed], usage.FAILED)  # a signal has a negative code
+  if min(codes) < 0:
+    return usage.FAILED
+  return next((c for c in codes if c), 0)
 
 
 def _ending(child: subprocess.Popen[str]) -> str:

@@ -54,8 +54,8 @@ def test_killed_on_two_processes_it_goes_on_in_any_other_layout(tmp_path):
   assert f'process 1 (pid {victim}) was ended by SIGKILL' in cut.said()
   assert 'Traceback' not in cut.said()
 
-  kept = max(cut.saved())
-  end = kept + 30
+  checkpoint = max(cut.saved())
+  end = checkpoint + 30
   with Train(tmp_path / 'whole', '--cpu-devices=1', *LONG) as whole:
     stopped_after(whole, end)
   expected = losses(tmp_path / 'whole')
@@ -66,10 +66,10 @@ def test_killed_on_two_processes_it_goes_on_in_any_other_layout(tmp_path):
     shutil.copytree(tmp_path / 'cut', runs)
     with Train(runs, *layout, *LONG) as rest:
       stopped_after(rest, end)
-    assert min(rest.saved()) > kept, 'it began again'
-    found = losses(runs)
+    assert min(rest.saved()) > checkpoint, 'it began again'
+    tail = losses(runs)
     for step in range(5, end + 1, 5):
-      np.testing.assert_allclose(found[step], expected[step], rtol=ROUNDING)
+      np.testing.assert_allclose(tail[step], expected[step], rtol=ROUNDING)
 
 
 @pytest.mark.slow
@@ -100,8 +100,8 @@ def test_a_process_that_never_comes_is_named(tmp_path):
 def test_a_process_that_hangs_ends_the_others_and_is_named(tmp_path):
   with Train(tmp_path / 'runs', *TOGETHER, *FSDP, '--timeout=30') as run:
     run.until('saved step 10')
-    stopped = rank(run.pid, 1)
-    os.kill(stopped, signal.SIGSTOP)
+    victim = rank(run.pid, 1)
+    os.kill(victim, signal.SIGSTOP)
     assert run.code() == 1, run.said()
-  assert f'pid {stopped}) was last heard of' in run.said()
-  assert not psutil.pid_exists(stopped)
+  assert f'pid {victim}) was last heard of' in run.said()
+  assert not psutil.pid_exists(victim)
