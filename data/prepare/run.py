@@ -1,9 +1,11 @@
 """Prepares a corpus: parts, processes, and what survives an interruption.
 
 Each part (`parts.py`) is finished when its record, `parts/00007.json`, is there
-and its shards have the sizes that it says. The index is written last. So the
-same command, after a kill at any moment, does the missing parts and ends in
-the same bytes as without it, with any number of processes.
+and its shards have the sizes that it says. Then the training shards are
+searched once for what is held out (`data/text/leak.py`), and the index is
+written last. So the same command, after a kill at any moment, does the missing
+parts and that search, and ends in the same bytes as without it, with any number
+of processes.
 """
 
 import contextlib
@@ -24,7 +26,7 @@ from data.prepare.malformed import Malformed
 from data.prepare.parts import Input, Part
 from data.prepare.pool import Progress
 from data.prepare.work import Job
-from data.text import shards, tokenizer
+from data.text import leak, shards, tokenizer
 
 # Raised when the same input makes other tokens than before.
 VERSION = 1
@@ -89,7 +91,7 @@ def prepare(names: Sequence[str], folder: Path, settings: Settings,
         records = _records(job, planned, files, settings, workers, max_bad,
                            progress)
         malformed.write(folder, files, malformed.add(planned, records))
-        _write_index(job, settings, records)
+        _write_index(job, settings, records, workers, progress)
       _tidy(folder)
       return malformed.read(folder)
   except filelock.Timeout:
@@ -218,11 +220,12 @@ def _records(job: Job, planned: Sequence[Part], files: Sequence[Input],
 
 
 def _write_index(job: Job, settings: Settings,
-                 records: Sequence[dict[str, Any]]) -> None:
+                 records: Sequence[dict[str, Any]], workers: int,
+                 progress: Progress) -> None:
   """Declares the corpus complete.
 
   Raises:
-    InputError: a split that no document fell into.
+    InputError: a split that no document fell into, or nothing to score.
   """
   tokens = work.open_tokenizer(job)
   found = {split: [record['shards'][split] for record in records
@@ -237,9 +240,46 @@ def _write_index(job: Job, settings: Settings,
   index = {
     'schema': shards.SCHEMA, 'version': VERSION,
     'settings': _identity(settings), 'vocabulary': job.vocabulary,
-    'tokenizer': tokens.name, 'vocab_size': tokens.vocab_size, 'shards': found}
+    'tokenizer': tokens.name, 'vocab_size': tokens.vocab_size, 'shards': found,
+    'scored': _write_scored(job, found, workers, progress)}
   durable.write_json(job.folder / shards.INDEX, {
     **index, 'fingerprint': shards.fingerprint(index)})
+
+
+def _write_scored(job: Job, files: dict[str, list[dict[str, Any]]],
+                  workers: int, progress: Progress) -> dict[str, Any]:
+  """Writes which held-out tokens are scored; returns what an index says of it.
+
+  Here `workers` are threads, since they share what is held out, and `progress`
+  is told bytes of shards.
+
+  Raises:
+    InputError: all held-out text is in the training text.
+  """
+  tokens = work.open_tokenizer(job)
+  kind = shards.dtype(tokens.vocab_size)
+  training, held_out = (shards.Stream(job.folder, files[split], kind)
+                        for split in shards.SPLITS)
+  done = 0
+
+  def advance(count: int) -> None:
+    nonlocal done
+    done += count * kind.itemsize
+    progress(done, len(training) * kind.itemsize)
+
+  scored = leak.scored(tokens, held_out.shards, training.shards, workers,
+                       advance)
+  if not scored.any():
+    raise InputError(
+      'every held-out byte lies in a copy of training text, of '
+      f'{leak.SHINGLE} bytes or more, so there is nothing to score; give other '
+      'text, or another --held-out')
+  path = job.folder / shards.SCORED
+  with durable.written(path) as file:
+    file.write(scored.tobytes())
+  return {'file': path.name, 'size': len(scored),
+          'sha256': shards.checksum(path),
+          **leak.share(tokens, held_out.shards, scored)}
 
 
 def _sweep(folder: Path) -> None:

@@ -4,7 +4,7 @@ Training meets the windows of T + 1 tokens that begin at 0, T, 2T, … of the
 train stream, each once in every epoch, in the order of `permutation.window`;
 the last tokens that fill no window are left out. (Text that is not prepared is
 cut anywhere instead, see `data/sources/text.py`.) Validation is the same for
-both: all held-out tokens in order.
+both: all held-out windows in order.
 
 A corpus of at most RESIDENT_BYTES is placed on the device whole; a larger one
 is read by the host, batch by batch. Both give the same batches, bit for bit.
@@ -19,7 +19,13 @@ import numpy as np
 
 from data.batch import Batch, Instance
 from data.errors import InputError
-from data.sources.text import TextConfig, TextSource, check_lengths, check_split
+from data.sources.text import (
+  TextConfig,
+  TextSource,
+  check_lengths,
+  check_split,
+  scored_windows,
+)
 from data.text import permutation, shards
 
 # Bytes of tokens that are given room on every device: a thirtieth of the memory
@@ -55,14 +61,12 @@ class PreparedText(TextSource):
     self.tokenizer = opened.tokenizer
     self.vocab_size = self.tokenizer.vocab_size
     self.bytes_V = self.tokenizer.bytes_V
-    self.fingerprint = {
-      'sha256': opened.fingerprint, 'tokenizer': self.tokenizer.name,
-      **{name: sum(shard[name] for split in shards.SPLITS
-                   for shard in opened.index['shards'][split])
-         for name in ('documents', 'bytes')}}
+    self.fingerprint = shards.facts(opened.index)
     self._streams = opened.streams
-    self._resident: dict[str, np.ndarray] | None = None
+    self._scored = opened.scored
+    self._instance = None
     check_lengths(config.length, self._streams)
+    self._start_W = scored_windows(self._scored, config.length)
     self.windows = (len(self._streams['train']) - 1) // self.length
     if self.windows > permutation.LARGEST:
       raise InputError(f'data.source.length: {self.length} makes '
@@ -72,15 +76,16 @@ class PreparedText(TextSource):
     self.streams = size > RESIDENT_BYTES
 
   def instance(self, seed: int) -> Instance:
-    """The token stream of each split; nothing if the corpus is streamed."""
-    del seed  # there is one text
+    """As `TextSource.instance`; nothing if the corpus is streamed."""
     if self.streams:
       return {}
-    if self._resident is None:
-      self._resident = {
-        split: _signed(stream.whole())
-        for split, stream in self._streams.items()}
-    return self._resident
+    if self._instance is None:
+      self._instance = {
+        **{split: _signed(stream.whole())
+           for split, stream in self._streams.items()},
+        'scored': np.array(self._scored),
+        'starts': self._start_W.astype(np.int32)}
+    return super().instance(seed)
 
   def batch(self, instance: Instance, seed: jax.Array | int, split: str,
             step: jax.Array | int, batch_size: int) -> Batch:
@@ -121,13 +126,22 @@ class PreparedText(TextSource):
     window_B = np.uint64(step * batch_size) + row_B
     if split == 'train':
       window_B = permutation.window(window_B, self.windows, seed)
-    start_B = window_B.astype(np.int64) * self.length
+      start_B = window_B.astype(np.int64) * self.length
+    else:
+      start_B = np.full(len(row_B), len(stream))
+      known = window_B < len(self._start_W)
+      start_B[known] = self._start_W[window_B[known]]
     window_BT = stream.windows(start_B, self.length + 1)
+    targets_BT = window_BT[:, 1:]
     index_BT = start_B[:, None] + np.arange(1, self.length + 1)
+    weights_BT = index_BT < len(stream)
+    if split == 'validation':
+      weights_BT &= (self._scored[np.minimum(index_BT, len(stream) - 1)]
+                     | (targets_BT == self.tokenizer.separator))
     fields: dict[str, Any] = {
       'tokens_BT': window_BT[:, :-1],
-      'targets_BT': window_BT[:, 1:],
-      'weights_BT': (index_BT < len(stream)).astype(np.float32),
+      'targets_BT': targets_BT,
+      'weights_BT': weights_BT.astype(np.float32),
       'group_B': np.zeros(len(row_B), np.int32)}
     return Batch(**fields)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from data.batch import Batch, Instance, batch_key
 from data.errors import InputError
-from data.text import corpus
+from data.text import corpus, leak
 from data.text.tokenizer import Tokenizer, tokenizer
 
 
@@ -55,13 +55,15 @@ class TextSource:
 
   The tokens of each split lie in one stream, every document after a
   separator. The separator that opens the stream is the one token that is
-  never a target, so all bytes of the held-out documents are scored, and they
-  are the same bytes for every tokenizer.
+  never a target. All bytes of the held-out documents are scored but for what
+  stands in the training text too (`data/text/leak.py`): the same bytes for
+  every tokenizer, up to the tokens at the edges of such copies.
 
   Attributes: see `data.batch.Source`, and
     tokenizer: text to ids and back.
     fingerprint: what the manifest keeps: sha256, documents and bytes of the
-      corpus, and the tokenizer ('bytes', or the sha256 of its model).
+      corpus, the tokenizer ('bytes', or the sha256 of its model), the held-out
+      bytes and the share of them that is left out.
   """
 
   groups: tuple[str, ...] = ('all',)
@@ -84,30 +86,40 @@ class TextSource:
       config.tokenizer, config.vocab_size, train)
     self.vocab_size = self.tokenizer.vocab_size
     self.bytes_V: np.ndarray | None = self.tokenizer.bytes_V
+    streams = {'train': _stream(self.tokenizer, train),
+               'validation': _stream(self.tokenizer, validation)}
+    check_lengths(config.length, streams)
+    held_out = [streams['validation']]
+    scored = leak.scored(self.tokenizer, held_out, [streams['train']])
     self.fingerprint: Mapping[str, Any] = {
-      **corpus.fingerprint(documents), 'tokenizer': self.tokenizer.name}
-    self._streams: Mapping[str, Any] = {
-      'train': _stream(self.tokenizer, train),
-      'validation': _stream(self.tokenizer, validation)}
-    check_lengths(config.length, self._streams)
+      **corpus.fingerprint(documents), 'tokenizer': self.tokenizer.name,
+      **leak.share(self.tokenizer, held_out, scored)}
+    self._start_W = scored_windows(scored, config.length)
+    self._instance: Instance | None = {
+      **streams, 'scored': scored, 'starts': self._start_W.astype(np.int32)}
 
   def instance(self, seed: int) -> Instance:
-    """The token stream of each split, uint16 where V fits, else int32.
+    """What batches are cut from; the same arrays for every seed.
 
-    The same arrays for every seed.
+    Returns:
+      The tokens of `train` and of `validation`, uint16 where V fits, else
+      int32; `scored`, whether a held-out token has bytes and none that leaks;
+      `starts`, where the held-out windows begin.
     """
     del seed  # there is one text
-    return self._streams
+    assert self._instance is not None
+    return self._instance
 
   def batch(self, instance: Instance, seed: jax.Array | int, split: str,
             step: jax.Array | int, batch_size: int) -> Batch:
     """Cuts windows of `length` tokens; each target is the next token.
 
     Windows of train start anywhere, drawn from (seed, step). Those of
-    validation follow one another, and positions past the end have weight 0.
+    validation follow one another, without those in which all bytes leak.
+    Tokens that are not scored and positions past the end have weight 0.
 
     Args:
-      instance: the token streams.
+      instance: see `instance`.
       seed: of the windows of train; validation ignores it.
       split: 'train' or 'validation'.
       step: which batch.
@@ -125,13 +137,19 @@ class TextSource:
     if split == 'train':
       start_B = self._train_starts(size, seed, step, batch_size)
     else:
-      start_B = (step * batch_size + jnp.arange(batch_size)) * self.length
+      window_B = step * batch_size + jnp.arange(batch_size)
+      start_B = jnp.take(instance['starts'], window_B, fill_value=size)
     index_BT = start_B[:, None] + jnp.arange(self.length + 1)  # T + 1 of them
     window_BT = jnp.take(stream, index_BT, mode='clip').astype(jnp.int32)
+    targets_BT, index_BT = window_BT[:, 1:], index_BT[:, 1:]
+    weights_BT = index_BT < size
+    if split == 'validation':
+      weights_BT &= (jnp.take(instance['scored'], index_BT, mode='clip')
+                     | (targets_BT == self.tokenizer.separator))
     return Batch(
       tokens_BT=window_BT[:, :-1],
-      targets_BT=window_BT[:, 1:],
-      weights_BT=(index_BT[:, 1:] < size).astype(jnp.float32),
+      targets_BT=targets_BT,
+      weights_BT=weights_BT.astype(jnp.float32),
       group_B=jnp.zeros(batch_size, jnp.int32))
 
   def _train_starts(self, size: int, seed: jax.Array | int,
@@ -141,12 +159,11 @@ class TextSource:
       batch_key(seed, 'train', step), (batch_size,), 0, size - self.length)
 
   def evaluation_steps(self, split: str, batch_size: int) -> int | None:
-    """Steps that score every held-out token once; None for train."""
+    """Steps that meet every held-out window once; None for train."""
     check_split(split)
     if split == 'train':
       return None
-    targets = len(self._streams[split]) - 1
-    return math.ceil(math.ceil(targets / self.length) / batch_size)
+    return math.ceil(len(self._start_W) / batch_size)
 
 
 def _stream(tokens: Tokenizer, documents: list[str]) -> np.ndarray:
@@ -157,6 +174,28 @@ def _stream(tokens: Tokenizer, documents: list[str]) -> np.ndarray:
     parts.append(np.array([tokens.separator], dtype))
     parts.append(tokens.encode(document).astype(dtype))
   return np.concatenate(parts)
+
+
+def scored_windows(scored: np.ndarray, length: int) -> np.ndarray:
+  """Where the held-out windows begin in which a byte is scored, (W,), int64.
+
+  Args:
+    scored: bool, of each held-out token; False for separators. These are
+      scored too, in the windows that are left.
+    length: T, tokens from one window to the next.
+
+  Raises:
+    InputError: there are none.
+  """
+  start_W = np.arange(0, len(scored) - 1, length)
+  # The target of a position is the token after it.
+  start_W = start_W[np.logical_or.reduceat(scored[1:], start_W)]
+  if not len(start_W):
+    raise InputError(
+      'data.source.text_path: every held-out byte lies in a copy of training '
+      f'text, of {leak.SHINGLE} bytes or more, so there is nothing to score; '
+      'give other text, or change data.source.held_out')
+  return start_W
 
 
 def check_lengths(length: int, streams: Mapping[str, Sized]) -> None:

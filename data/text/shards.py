@@ -6,6 +6,8 @@
                            complete
     train-00000.bin …      token ids, nothing else, little-endian, uint16 where
     validation-00000.bin   the vocabulary fits, else uint32
+    scored.bin             for each held-out token a byte, 1 where it stands for
+                           text that is not in the training text, see `leak`
     tokenizer.model|json   the vocabulary; none for bytes
     corpus.report.json     the input, and which lines were malformed
     corpus.request.json    what was asked for, so that it can be resumed
@@ -29,31 +31,36 @@ from data.errors import InputError
 from data.text import tokenizer as tokenizers
 from data.text.tokenizer import Tokenizer
 
-SCHEMA = 1
+SCHEMA = 2
 SPLITS = ('train', 'validation')
+SCORED = 'scored.bin'
 INDEX = 'corpus.index.json'
 REQUEST = 'corpus.request.json'
 REPORT = 'corpus.report.json'
 
 
-
 class Stream:
-  """The tokens of one split: many shards as one array that stays on disk."""
+  """The tokens of one split: many shards as one array that stays on disk.
+
+  Attributes:
+    dtype: of the tokens.
+    shards: the tokens of each, (tokens,).
+  """
 
   def __init__(self, folder: Path, shards: list[dict[str, Any]],
                dtype: np.dtype):
     """Maps the shards; their sizes have been checked."""
     self.dtype = dtype
-    self._shards = [np.memmap(folder / shard['file'], dtype, mode='r')
-                    for shard in shards]
-    self._ends = list(itertools.accumulate(map(len, self._shards)))
+    self.shards = [np.memmap(folder / shard['file'], dtype, mode='r')
+                   for shard in shards]
+    self._ends = list(itertools.accumulate(map(len, self.shards)))
 
   def __len__(self) -> int:
     return self._ends[-1]
 
   def whole(self) -> np.ndarray:
     """All tokens in memory, (tokens,)."""
-    return np.concatenate(self._shards)
+    return np.concatenate(self.shards)
 
   def windows(self, start_B: np.ndarray, length: int) -> np.ndarray:
     """Stretches of the stream, which may lie across shards.
@@ -74,11 +81,11 @@ class Stream:
     filled = 0
     shard = np.searchsorted(self._ends, start, side='right')
     while filled < len(row):
-      if shard == len(self._shards):
-        row[filled:] = self._shards[-1][-1]
+      if shard == len(self.shards):
+        row[filled:] = self.shards[-1][-1]
         return
-      at = start + filled - (self._ends[shard] - len(self._shards[shard]))
-      found = self._shards[shard][at:at + len(row) - filled]
+      at = start + filled - (self._ends[shard] - len(self.shards[shard]))
+      found = self.shards[shard][at:at + len(row) - filled]
       row[filled:filled + len(found)] = found
       filled += len(found)
       shard += 1
@@ -91,6 +98,8 @@ class Corpus:
     index: the content of `corpus.index.json`.
     tokenizer: text to ids and back.
     streams: the tokens of each split.
+    scored: bool, of each held-out token whether it has bytes, and none that
+      are in the training text too.
     fingerprint: sha256 over the index, and so over every token, the tokenizer
       and all that shaped them.
   """
@@ -104,7 +113,7 @@ class Corpus:
     """
     self.index = read_index(folder)
     self.fingerprint: str = self.index['fingerprint']
-    for shard in _shards(self.index):
+    for shard in _files(self.index):
       if problem := _wrong_size(folder, shard):
         _refuse(folder, problem)
     self.tokenizer = open_tokenizer(folder, self.index['vocabulary'])
@@ -115,6 +124,7 @@ class Corpus:
     kind = dtype(self.index['vocab_size'])
     self.streams = {split: Stream(folder, self.index['shards'][split], kind)
                     for split in SPLITS}
+    self.scored = np.memmap(folder / SCORED, bool, mode='r')
 
 
 def is_prepared(path: str) -> bool:
@@ -193,10 +203,10 @@ def verify(folder: Path) -> list[str]:
   """
   index = read_index(folder)
   problems = []
-  for shard in _shards(index):
-    problem = _wrong_size(folder, shard)
-    if not problem and checksum(folder / shard['file']) != shard['sha256']:
-      problem = f'{shard["file"]} is damaged: its checksum differs'
+  for file in _files(index):
+    problem = _wrong_size(folder, file)
+    if not problem and checksum(folder / file['file']) != file['sha256']:
+      problem = f'{file["file"]} is damaged: its checksum differs'
     problems += [problem] if problem else []
   if name := index['vocabulary']:
     path = folder / name
@@ -207,20 +217,31 @@ def verify(folder: Path) -> list[str]:
   return problems
 
 
-def _shards(index: Mapping[str, Any]) -> list[dict[str, Any]]:
-  return [shard for split in SPLITS for shard in index['shards'][split]]
+def facts(index: Mapping[str, Any]) -> dict[str, Any]:
+  """What a manifest keeps of a prepared corpus, as it does of other text."""
+  each = [shard for split in SPLITS for shard in index['shards'][split]]
+  return {
+    'sha256': index['fingerprint'], 'tokenizer': index['tokenizer'],
+    **{name: sum(shard[name] for shard in each)
+       for name in ('documents', 'bytes')},
+    **{name: index['scored'][name] for name in ('held_out_bytes', 'left_out')}}
 
 
-def _wrong_size(folder: Path, shard: Mapping[str, Any]) -> str:
-  """What is wrong with the size of a shard; '' if nothing is."""
+def _files(index: Mapping[str, Any]) -> list[dict[str, Any]]:
+  return [*(shard for split in SPLITS for shard in index['shards'][split]),
+          index['scored']]
+
+
+def _wrong_size(folder: Path, file: Mapping[str, Any]) -> str:
+  """What is wrong with the size of a file; '' if nothing is."""
   try:
-    size = (folder / shard['file']).stat().st_size
+    size = (folder / file['file']).stat().st_size
   except FileNotFoundError:
-    return f'{shard["file"]} is missing'
-  if size == shard['size']:
+    return f'{file["file"]} is missing'
+  if size == file['size']:
     return ''
-  verb = 'is cut off' if size < shard['size'] else 'is too long'
-  return f'{shard["file"]} {verb}: {size} bytes, not {shard["size"]}'
+  verb = 'is cut off' if size < file['size'] else 'is too long'
+  return f'{file["file"]} {verb}: {size} bytes, not {file["size"]}'
 
 
 def checksum(path: Path) -> str:

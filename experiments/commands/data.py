@@ -23,7 +23,7 @@ from data.errors import InputError
 from data.prepare import run
 from data.prepare.malformed import SHOWN_LINES
 from data.prepare.run import Settings
-from data.text import shards
+from data.text import leak, shards
 from experiments.machine import process
 from experiments.machine.usage import UsageError, choose
 
@@ -78,6 +78,7 @@ def _prepare(arguments: Sequence[str]) -> int:
     print(f'{split}: ' + ', '.join(
       f'{sum(shard[unit] for shard in index["shards"][split]):,} {unit}'
       for unit in ('documents', 'tokens', 'bytes')))
+  print(*leak.sentences(shards.facts(index)), sep='\n')
   if malformed.count:
     print(f'{malformed.count:,} of {malformed.lines:,} lines were malformed '
           f'and left out; {folder / shards.REPORT} names them. The first:')
@@ -98,6 +99,7 @@ def _verify(arguments: Sequence[str]) -> int:
                      + '\nCopy these again, or remove the folder and prepare '
                      'it again')
   print(f'{folder}: every file is as it was written.')
+  print(*leak.sentences(shards.facts(shards.read_index(folder))), sep='\n')
   return 0
 
 

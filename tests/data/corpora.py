@@ -7,11 +7,12 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from data.prepare import run
 from data.prepare.run import Settings
-from data.text import corpus, shards
+from data.text import corpus, leak, shards
 
 # Some shards of each split out of a few documents.
 SHARDED = {'tokenizer': 'bpe', 'vocab_size': 420, 'held_out': 0.3,
@@ -66,6 +67,34 @@ def texts(corpus_, split):
 
 def all_texts(corpus_):
   return [text for split in shards.SPLITS for text in texts(corpus_, split)]
+
+
+def leaked_bytes(held_out, training):
+  """Marks of each held-out document, by comparison of all with all."""
+  size = leak.SHINGLE
+  known = {text[i:i + size] for text in map(str.encode, training)
+           for i in range(len(text) - size + 1)}
+  found = []
+  for text in map(str.encode, held_out):
+    marks = np.zeros(len(text), bool)
+    for i in range(len(text) - size + 1):
+      if text[i:i + size] in known:
+        marks[i:i + size] = True
+    found.append(marks)
+  return found
+
+
+def scored_tokens(tokens, held_out, training):
+  """Of each token of the held-out stream, whether it is scored, likewise."""
+  found = []
+  for text, marks in zip(held_out, leaked_bytes(held_out, training)):
+    found.append(False)  # the separator
+    at = 0
+    for index in tokens.encode(text):
+      end = at + len(tokens.pieces_V[index])
+      found.append(not marks[at:end].any())
+      at = end
+  return np.array(found)
 
 
 def content(folder):

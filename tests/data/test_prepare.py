@@ -110,7 +110,7 @@ def test_a_large_text_is_cut_at_line_ends_and_loses_nothing(tmp_path):
 
 
 def test_a_line_without_end_is_cut_between_characters(tmp_path):
-  text = '深🙂é' * 400_000
+  text = ''.join(random.Random(0).choices('深🙂é', k=1_200_000))
   (tmp_path / 'in.txt').write_bytes(text.encode())
   _, made = prepare([tmp_path / 'in.txt'], tmp_path / 'out', held_out=0.3)
   found = all_texts(made)
@@ -362,6 +362,19 @@ def test_a_split_that_stays_empty_is_refused(tmp_path):
     prepare([path], tmp_path / 'out', held_out=1e-9)
 
 
+def test_text_that_leaks_whole_is_refused(tmp_path):
+  path = write_jsonl(tmp_path / 'in.jsonl', [
+    f'The same, but for what follows, in each of the documents, as here: {i}'
+    for i in range(100)])
+  write_jsonl(tmp_path / 'copies.jsonl', ['Nothing but what is repeated. ' * i
+                                          for i in range(3, 100)])
+  prepare([path], tmp_path / 'parts', held_out=0.3)
+  with pytest.raises(InputError, match='every held-out byte lies in a copy'):
+    prepare([tmp_path / 'copies.jsonl'], tmp_path / 'out', held_out=0.3)
+  with pytest.raises(InputError, match='not finished'):
+    shards.Corpus(tmp_path / 'out')
+
+
 @pytest.mark.slow
 def test_a_full_disk_is_one_message_and_loses_nothing(tmp_path):
   """A limit on the size of a file makes a write fail as a full disk does."""
@@ -393,7 +406,9 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 small, large, out = sys.argv[1:]
 run.prepare([small], Path(out + '1'), Settings(), 1, 0.0)
 before = peak()
-run.prepare([large], Path(out + '2'), Settings(shard_bytes=1 << 40), 1, 0.0)
+# What is held out is in memory, so little is.
+one = Settings(held_out=0.005, shard_bytes=1 << 40)
+run.prepare([large], Path(out + '2'), one, 1, 0.0)
 print(peak() - before)
 '''
 

@@ -6,13 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from corpora import documents
+from corpora import documents, prepare, scored_tokens, texts
 
 from data.batch import StreamedSource
 from data.errors import InputError
 from data.prefetch import Prefetch
+from data.prepare import work
 from data.sources import prepared
 from data.sources.text import TextConfig
+from data.text import corpus, shards
 
 LENGTH, BATCH = 24, 7
 
@@ -96,12 +98,46 @@ def test_rows_are_those_of_the_whole_batch(source, split, rows):
 
 
 @pytest.mark.parametrize('batch_size', [1, 7, 1000])
-def test_every_held_out_token_is_scored_once(source, batch_size):
-  stream, targets = source.instance(0)['validation'], []
+def test_held_out_tokens_are_scored_once_unless_they_leak(source, made,
+                                                          batch_size):
+  opened = shards.Corpus(made)
+  marks = scored_tokens(source.tokenizer, texts(opened, 'validation'),
+                        texts(opened, 'train'))
+  assert 0.1 < marks.mean() < 0.9
+  stream, expected, targets = source.instance(0)['validation'], [], []
+  for start in range(1, len(stream), LENGTH):
+    window = slice(start, start + LENGTH)
+    if marks[window].any():  # else nothing is scored, not even a separator
+      found = stream[window]
+      separates = found == source.tokenizer.separator
+      expected.append(found[marks[window] | separates])
   for step in range(source.evaluation_steps('validation', batch_size)):
     batch = source.host_batch(0, 'validation', step, batch_size)
     targets.append(batch.targets_BT[batch.weights_BT == 1])
-  np.testing.assert_array_equal(np.concatenate(targets), stream[1:])
+  np.testing.assert_array_equal(np.concatenate(targets),
+                                np.concatenate(expected))
+
+
+def test_prepared_text_is_scored_as_text_that_is_not(tmp_path, monkeypatch):
+  (tmp_path / 'in').mkdir()
+  for i, text in enumerate(documents(60)):
+    (tmp_path / 'in' / f'{i:02}.txt').write_bytes(text.encode())
+  prepare([tmp_path / 'in'], tmp_path / 'out', held_out=0.3, shard_bytes=5000)
+
+  def split(documents, share):
+    held = [work.is_held_out(text.encode(), share) for text in documents]
+    return tuple([text for text, its in zip(documents, held) if its == side]
+                 for side in (False, True))
+
+  monkeypatch.setattr(corpus, 'split', split)
+  plain, shard = (
+    TextConfig(text_path=str(tmp_path / name), length=LENGTH, held_out=0.3
+               ).open() for name in ('in', 'out'))
+  assert isinstance(shard, prepared.PreparedText)
+  for name, array in plain.instance(0).items():
+    np.testing.assert_array_equal(array, shard.instance(0)[name])
+  for name in ('left_out', 'held_out_bytes', 'bytes', 'documents', 'tokenizer'):
+    assert plain.fingerprint[name] == shard.fingerprint[name]
 
 
 def test_what_needs_the_device_refuses_a_streamed_corpus(streamed):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from corpora import documents, scored_tokens
 
 from data.errors import InputError
 from data.sources.text import TextConfig, TextSource
@@ -73,14 +74,14 @@ def test_source_is_opened_by_name(config):
 
 def test_streams_are_the_documents_of_each_split(source, config):
   splits = corpus.split(corpus.read(config.text_path), config.held_out)
-  for name, documents in zip(('train', 'validation'), splits):
+  for name, its in zip(('train', 'validation'), splits):
     stream = source.instance(0)[name]
     assert stream.dtype == np.uint16
     assert stream.flags.c_contiguous
-    assert source.tokenizer.decode(stream) == ''.join(documents)
+    assert source.tokenizer.decode(stream) == ''.join(its)
     separators = np.flatnonzero(stream == source.tokenizer.separator)
     assert separators[0] == 0
-    assert len(separators) == len(documents)
+    assert len(separators) == len(its)
 
 
 def test_instance_is_the_same_for_every_seed(source):
@@ -93,6 +94,53 @@ def test_every_held_out_token_is_scored_once(source, batch_size):
   tokens, targets = scored(source, batch_size)
   np.testing.assert_array_equal(tokens, stream[:-1])
   np.testing.assert_array_equal(targets, stream[1:])
+
+
+@pytest.fixture(scope='module', params=('bytes', 'bpe'))
+def leaking(request, tmp_path_factory):
+  """Held-out text of which much is in the training text too."""
+  folder = tmp_path_factory.mktemp('leaking')
+  for i, text in enumerate(documents(60)):
+    (folder / f'{i:02}.txt').write_bytes(text.encode())
+  return TextConfig(text_path=str(folder), length=LENGTH, held_out=0.3,
+                    tokenizer=request.param)
+
+
+@pytest.mark.parametrize('batch_size', [1, 7, 1000])
+def test_what_leaks_is_not_scored(leaking, batch_size):
+  source = TextSource(leaking)
+  training, validation = corpus.split(
+    corpus.read(leaking.text_path), leaking.held_out)
+  marks = scored_tokens(source.tokenizer, validation, training)
+  stream = source.instance(0)['validation']
+  expected = []
+  for start in range(1, len(stream), LENGTH):
+    window = slice(start, start + LENGTH)
+    if marks[window].any():  # else nothing is scored, not even a separator
+      targets = stream[window]
+      separates = targets == source.tokenizer.separator
+      expected.append(targets[marks[window] | separates])
+  _, targets = scored(source, batch_size)
+  np.testing.assert_array_equal(targets, np.concatenate(expected))
+  size = sum(len(text.encode()) for text in validation)
+  left_out = 1 - source.bytes_V[targets].sum() / size
+  assert source.fingerprint['left_out'] == pytest.approx(left_out, abs=1e-6)
+  assert 0.2 < left_out < 0.9
+
+
+def test_every_batch_scores_a_byte(leaking):
+  source = TextSource(leaking)
+  windows = source.evaluation_steps('validation', 1)
+  assert 2 * windows * LENGTH < 1.8 * len(source.instance(0)['validation'])
+  for step in range(windows):
+    batch = draw(source, source.instance(0), 0, 'validation', step, 1)
+    assert (source.bytes_V[batch.targets_BT] * batch.weights_BT).sum() > 0
+
+
+def test_text_that_leaks_whole_is_refused(tmp_path):
+  (tmp_path / 'lines.txt').write_text('The same line, over and over.\n' * 999)
+  with pytest.raises(InputError, match=r'text_path: every held-out byte lies'):
+    TextConfig(text_path=str(tmp_path / 'lines.txt')).open()
 
 
 def test_nothing_is_scored_past_the_end(bytes_source):
@@ -190,7 +238,9 @@ def test_tokenizer_never_sees_the_held_out_documents(config, tmp_path):
 def test_fingerprint_names_corpus_and_tokenizer(source, config):
   documents = corpus.read(config.text_path)
   assert source.fingerprint == {
-    **corpus.fingerprint(documents), 'tokenizer': source.tokenizer.name}
+    **corpus.fingerprint(documents), 'tokenizer': source.tokenizer.name,
+    'left_out': 0.0,
+    'held_out_bytes': sum(len(d.encode()) for d in held_out(config))}
 
 
 def test_train_is_endless_and_there_is_no_test_split(bytes_source):
@@ -209,7 +259,8 @@ def test_a_split_shorter_than_a_window_is_refused(config):
 
 
 def test_the_longest_window_that_fits_is_taken(config, bytes_source):
-  shortest = min(map(len, bytes_source.instance(0).values()))
+  shortest = len(bytes_source.instance(0)['validation'])
+  assert shortest < len(bytes_source.instance(0)['train'])
   TextSource(dataclasses.replace(config, length=shortest - 1))
   with pytest.raises(InputError, match=r'source\.length'):
     TextSource(dataclasses.replace(config, length=shortest))
@@ -220,3 +271,5 @@ def test_default_source_is_the_embedded_prose():
   assert prose.fingerprint['documents'] == len(corpus.read(''))
   share = len(prose.instance(0)['validation']) / prose.fingerprint['bytes']
   assert 0.02 < share < 0.3
+  # Its chapters contain each other.
+  assert 0.3 < prose.fingerprint['left_out'] < 0.7
