@@ -12,7 +12,9 @@ from test_loop import BASE, Killed, assert_same, configs, timeless
 
 import model
 import train
-from model import ConfigError, ModelConfig
+from model import AttentionConfig, ConfigError, ModelConfig
+from model.convolution import ConvolutionConfig
+from model.recurrent import GRUConfig, LinearRecurrenceConfig
 from train import replica
 from train.trainable import All, Embeddings, LowRank, NewRows
 
@@ -20,7 +22,8 @@ FIRST = 20
 KINDS = [Embeddings(), NewRows(FIRST), LowRank(rank=2, alpha=4.0)]
 WIDE = dataclasses.replace(BASE, model=dataclasses.replace(
   BASE.model, vocab_size=FIRST + 5))
-MIXERS = ['attention', 'gru', 'linear_recurrence', 'convolution']
+MIXERS = [AttentionConfig(n_heads=2, n_kv_heads=1), GRUConfig(),
+          LinearRecurrenceConfig(), ConvolutionConfig()]
 
 
 def kind_name(kind):
@@ -38,13 +41,12 @@ def params_of(config, seed=0):
   return model.init(config, jax.random.key(seed))
 
 
-def model_of(mixer='attention', **fields):
-  return ModelConfig(n_layers=2, d_model=16, n_heads=2, n_kv_heads=1,
-                     mixer=mixer, position='learned', vocab_size=FIRST + 5,
-                     max_length=7, **fields)
+def model_of(mixer=MIXERS[0], **fields):
+  return ModelConfig(n_layers=2, d_model=16, mixer=mixer, position='learned',
+                     vocab_size=FIRST + 5, max_length=7, **fields)
 
 
-@pytest.mark.parametrize('mixer', MIXERS)
+@pytest.mark.parametrize('mixer', MIXERS, ids=kind_name)
 @pytest.mark.parametrize('kind', [All(), *KINDS], ids=kind_name)
 def test_what_is_split_merges_to_the_same_model(kind, mixer):
   for fields in ({}, {'layers': 'tied', 'unembedding': 'tied'}):
