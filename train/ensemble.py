@@ -11,15 +11,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data.batch import Instance, Source
-from train import distributed, loop, placement
-from train import feed as feeds
-from train import program as programs
+from train import distributed, feeds, loop, placement, programs
 from train.checkpoint import Checkpoints
 from train.config import Config
-from train.feed import Feed
+from train.feeds import Feed
 from train.loop import Hooks, Loop
 from train.metrics import MetricsLog, NoLog
-from train.program import Program
+from train.programs import Program
 from train.replica import ALIVE, State
 from train.scores import HeldOut
 from train.start import Load, initial

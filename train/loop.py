@@ -6,16 +6,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from train import distributed
-from train import program as programs
+from train import distributed, programs
 from train.checkpoint import Checkpoints
 from train.config import Config
-from train.feed import Feed
+from train.feeds import Feed
 from train.goodput import Goodput
 from train.metrics import MetricsLog, NoLog
 from train.optimizer import Hyper
 from train.profile import NoProfile, Profile
-from train.program import Program
+from train.programs import Program
 from train.replica import State
 from train.scores import HeldOut
 from train.stop import Divergence, Preempted

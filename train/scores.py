@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from data.batch import Source
-from train import distributed
-from train import program as programs
+from train import distributed, programs
 from train.config import Config
-from train.feed import Feed
-from train.program import Program
+from train.feeds import Feed
+from train.programs import Program
 
 
 @dataclasses.dataclass(frozen=True)

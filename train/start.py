@@ -13,8 +13,7 @@ from jax.sharding import Mesh
 import model
 from model import dims
 from model.config import ConfigError
-from train import distributed, placement
-from train import program as programs
+from train import distributed, placement, programs
 from train.config import Config
 
 Params = dict[str, Any]

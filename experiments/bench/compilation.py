@@ -10,7 +10,7 @@ from experiments.bench import sizes, turns
 from experiments.bench.sizes import SIZES
 from experiments.sweeps import overrides
 from model import stack
-from train import Config, placement, program
+from train import Config, placement, programs
 
 DEPTHS = (2, 4, 8, 16, 32, 64, 96)
 # Scanned, n = 64 over n = 2.
@@ -62,12 +62,12 @@ def measure(base: Config, depths: Sequence[int]) -> Iterator[CompileTime]:
 def seconds(config: Config) -> float:
   """Seconds to trace and compile the train step."""
   config = sizes.single(config)
-  build = program.build.__wrapped__  # past its cache
-  training = build(program.shape(config), placement.make_mesh(config.mesh),
+  build = programs.build.__wrapped__  # past its cache
+  training = build(programs.shape(config), placement.make_mesh(config.mesh),
                    True)
-  hyper = program.hyper([config])
+  hyper = programs.hyper([config])
   state = jax.eval_shape(training.init, hyper)
-  instance, _ = program.instances([config])
+  instance, _ = programs.instances([config])
   start = time.perf_counter()
   training.chunk.lower(state, 1, hyper, instance).compile()
   return time.perf_counter() - start

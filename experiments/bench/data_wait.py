@@ -20,7 +20,7 @@ import train
 from experiments.bench import sweeping, turns
 from experiments.bench.sizes import SIZES
 from experiments.sweeps import overrides
-from train import Config, MeshConfig, TrainConfig, program
+from train import Config, MeshConfig, TrainConfig, programs
 from train.goodput import Goodput
 
 AIM = 0.01  # of the time of training
@@ -89,10 +89,10 @@ def prepare(folder: Path, words: int) -> Path:
 
 def measure(config: Config, corpus: Path, folder: Path) -> WaitTime:
   """Trains on a prepared corpus, streamed, and reads the loop's own clock."""
-  config = program.complete(overrides.replace(
+  config = programs.complete(overrides.replace(
     config, {'data.source.text_path': str(corpus),
              'mesh': MeshConfig(replica=1)}))
-  source = program.source_of(config)
+  source = programs.source_of(config)
   assert hasattr(source, 'streams')
   source.streams = True
   clock = Goodput()

@@ -27,7 +27,7 @@ from typing import Any
 
 import jax
 
-from train import Config, placement, program
+from train import Config, placement, programs
 
 FLOAT = 4  # bytes of a parameter, a gradient and an activation
 
@@ -44,8 +44,8 @@ def wire_bytes(config: Config, mesh: jax.sharding.Mesh,
   """
   axes = dict(mesh.shape)
   runs = [config] * axes['replica']
-  training = program.build(program.shape(config), mesh, True)
-  state = jax.eval_shape(training.init, program.hyper(runs))
+  training = programs.build(programs.shape(config), mesh, True)
+  state = jax.eval_shape(training.init, programs.hyper(runs))
   shardings = placement.shardings(state['params'], mesh)
   total = _stream(config, axes, scatters)
   for part, parameters in state['params'].items():
@@ -81,7 +81,7 @@ def _stream(config: Config, axes: Mapping[str, int], scatters: bool) -> float:
   """Gathers and scatters of the residual stream over the tensor axis."""
   tensor = axes['tensor']
   batch = config.data.batch_size / (axes['data'] * axes['fsdp'])
-  length = program.source_of(config).length
+  length = programs.source_of(config).length
   size = FLOAT * batch * length * config.model.d_model
   pairs = 4 * config.model.n_layers + 2
   return pairs * (2 if scatters else 3) * (tensor - 1) / tensor * size

@@ -6,7 +6,7 @@ from data import DataConfig
 from data.sources.text import TextConfig
 from experiments.sweeps import overrides
 from model import AttentionConfig, ModelConfig
-from train import Config, MeshConfig, TrainConfig, program
+from train import Config, MeshConfig, TrainConfig, programs
 
 
 def _gpt(n_layers: int, d_model: int, n_heads: int,
@@ -27,7 +27,7 @@ SIZES = {
 
 def single(config: Config) -> Config:
   """One replica on one device, complete, in chunks as long as is asked for."""
-  return program.complete(dataclasses.replace(
+  return programs.complete(dataclasses.replace(
     config, mesh=MeshConfig(replica=1), train=TrainConfig(chunk_steps=1000)))
 
 

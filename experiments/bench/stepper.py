@@ -27,7 +27,7 @@ from experiments.bench import minimum, plain
 from experiments.foresight import collectives
 from experiments.machine import process
 from experiments.sweeps import overrides
-from train import Config, distributed, placement, program
+from train import Config, distributed, placement, programs
 
 
 class Ours:
@@ -39,9 +39,9 @@ class Ours:
             for seed in range(config.mesh.replica)]
     self._config = config
     self._mesh = mesh = placement.make_mesh(config.mesh, replicas=len(runs))
-    training = program.build(program.shape(config), mesh, True)
-    instance, _ = program.instances(runs)
-    hyper = program.hyper(runs)
+    training = programs.build(programs.shape(config), mesh, True)
+    instance, _ = programs.instances(runs)
+    hyper = programs.hyper(runs)
     self._hyper = distributed.place(hyper, placement.shardings(hyper, mesh))
     self._instance = distributed.place(instance, placement.replicated(mesh))
     self._state = training.init(self._hyper)
@@ -74,7 +74,7 @@ class Plain:
 
   def __init__(self, config: Config):
     """Draws the parameters."""
-    source = program.source_of(config)
+    source = programs.source_of(config)
     self._text = np.asarray(source.instance(0)['train'])
     self._rng = np.random.default_rng(0)
     self._shape = (config.data.batch_size, source.length)

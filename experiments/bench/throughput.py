@@ -20,7 +20,7 @@ from experiments.bench.turns import Stepper
 from experiments.machine import accelerators, process
 from experiments.sweeps import overrides
 from model import count
-from train import Config, MeshConfig, loop, program
+from train import Config, MeshConfig, loop, programs
 
 # Tokens per second over those of plain JAX.
 AIMS = {'S': 2.5, 'M': 1.7, 'L': 1.7}
@@ -99,7 +99,7 @@ def measure(config: Config, seconds: float) -> list[Speed]:
       and count.parameters(config.model).total < LARGE):
     variants.append(('float32', cores))
   flops = config.data.batch_size * count.train_flops(
-    config.model, program.source_of(config).length)
+    config.model, programs.source_of(config).length)
   with ExitStack() as stack:
     takes: dict[str, turns.Take] = {}
     for dtype in dtypes():

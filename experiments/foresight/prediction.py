@@ -26,7 +26,7 @@ from experiments.foresight.topology import Topology, describe
 from experiments.machine import accelerators
 from model import backend, count
 from model.config import ConfigError
-from train import placement, program
+from train import placement, programs
 from train.config import Config
 
 
@@ -167,8 +167,8 @@ def lower(config: Config, mesh: Mesh, source: Any) -> jax.stages.Lowered:
     mesh: its devices need not be here.
     source: a `data.batch.Source`; its instance may be shapes alone.
   """
-  training = program.build(program.shape(config), mesh, True, source)
-  hyper = _abstract(program.hyper([config]))
+  training = programs.build(programs.shape(config), mesh, True, source)
+  hyper = _abstract(programs.hyper([config]))
   state = jax.eval_shape(training.init, hyper)
   whole = placement.replicated(mesh)
   layout = {**placement.shardings(state, mesh), 'step': whole}

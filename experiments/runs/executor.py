@@ -36,7 +36,7 @@ from experiments.runs.store import Store
 from experiments.runs.subject import Subject
 from experiments.sweeps import identity
 from experiments.sweeps.packing import Group
-from train import loop, placement, program
+from train import loop, placement, programs
 from train.config import Config
 from train.goodput import Goodput
 from train.profile import NoProfile, Profile
@@ -108,7 +108,7 @@ class Executor:
   def _fit(self, group: Group, folder: Path) -> list[Subject]:
     first = jax.process_index() == 0
     configs = group.configs
-    shape = program.shape(configs[0])
+    shape = programs.shape(configs[0])
     whole_mesh(shape, len(configs))
     goodput = Goodput(folder / 'goodput.json' if first else None)
     goodput.seconds['start'] = next(self.starting, 0.0)

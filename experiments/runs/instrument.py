@@ -20,7 +20,7 @@ from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Task, Train
-from train import program
+from train import programs
 from train.start import Load
 
 Measure = Callable[[Subject], Sequence[Row]]
@@ -29,7 +29,7 @@ Measure = Callable[[Subject], Sequence[Row]]
 def held_out(subject: Subject) -> list[Row]:
   """The held-out scores themselves: what is measured where nothing is said."""
   rows = _scored(subject.scores, subject.source, {})
-  for name, source in program.others_of(subject.config).items():
+  for name, source in programs.others_of(subject.config).items():
     rows += _scored(subject.others[name], source, {'source': name})
   return rows
 

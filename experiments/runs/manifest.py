@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from train import program
+from train import programs
 from train.config import Config
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy',
@@ -54,7 +54,7 @@ def code() -> dict[str, Any]:
 def fingerprints(configs: Sequence[Config]) -> list[Any]:
   """What identifies each text corpus that the runs read."""
   found = [source.fingerprint for source in
-           dict.fromkeys(map(program.source_of, configs))]
+           dict.fromkeys(map(programs.source_of, configs))]
   return [fingerprint for fingerprint in found if fingerprint]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from data.batch import Batch, Instance, Source
 from experiments.sweeps import overrides
 from experiments.sweeps.task import Task, Train
-from train import program
+from train import programs
 from train.config import Config
 
 Params = dict[str, Any]
@@ -85,7 +85,7 @@ class Subject:
   @property
   def source(self) -> Source:
     """Where the run's batches came from."""
-    return program.source_of(self.config)
+    return programs.source_of(self.config)
 
   @functools.cached_property
   def instance(self) -> Instance:

@@ -14,7 +14,7 @@ from experiments.sweeps import overrides
 from experiments.sweeps.task import Task, Train
 from model import matching
 from model.matching import Match
-from train import program
+from train import programs
 from train.config import Config
 
 Sweep = tuple[Config, ...]
@@ -84,7 +84,7 @@ def as_large_as(config: Config, n_layers: int) -> Match:
 
   The layers trade width for depth; embeddings take no part.
   """
-  base = dataclasses.replace(program.complete(config).model, n_layers=n_layers)
+  base = dataclasses.replace(programs.complete(config).model, n_layers=n_layers)
   return matching.width(base, 'stack', n_layers=config.model.n_layers)
 
 

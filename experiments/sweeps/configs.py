@@ -14,7 +14,7 @@ from data.sources.text import TextConfig
 from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
 from model import AttentionConfig, ModelConfig
-from train import Config, MeshConfig, TrainConfig, program
+from train import Config, MeshConfig, TrainConfig, programs
 
 # Where a config names no interval: the work that a crash can cost.
 CHECKPOINTS = 20
@@ -92,7 +92,7 @@ def resolve(base: Config, texts: Mapping[str, str]) -> Config:
     schedule = dataclasses.replace(
       schedule, checkpoint_every=min(
         schedule.steps, max(LEAST_STEPS, schedule.steps // CHECKPOINTS)))
-  config = program.complete(
+  config = programs.complete(
     dataclasses.replace(config, mesh=mesh, train=schedule))
   config.validate()
   return config

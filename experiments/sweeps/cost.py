@@ -4,7 +4,7 @@ import functools
 
 from experiments.sweeps.task import Task, Train
 from model import count
-from train import program
+from train import programs
 from train.config import Config
 
 # Sustained FLOP/s assumed for one CPU core until a run has been measured here.
@@ -20,7 +20,7 @@ def parameters(config: Config) -> int:
 @functools.cache
 def train_flops(config: Config) -> float:
   """FLOPs of the whole training run: forward and backward."""
-  length = program.source_of(config).length
+  length = programs.source_of(config).length
   examples = config.train.steps * config.data.batch_size
   return float(count.train_flops(config.model, length) * examples)
 

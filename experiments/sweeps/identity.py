@@ -11,7 +11,7 @@ from typing import Any
 from data.errors import InputError
 from experiments.sweeps import overrides
 from experiments.sweeps.task import Exact, Pretrained, Task, Train
-from train import program
+from train import programs
 from train.config import Config
 
 # A run is known by the fields that differ from their defaults, so a new field
@@ -51,7 +51,7 @@ def fields(config: Config) -> dict[str, Any]:
   What a data source reads from files is there as the source's fingerprint.
   """
   found = _differing(config, '')
-  fingerprint = program.source_of(config).fingerprint
+  fingerprint = programs.source_of(config).fingerprint
   return {**found, 'fingerprint': fingerprint} if fingerprint else found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from experiments.sweeps import cost
 from experiments.sweeps.identity import digest, run_id
 from experiments.sweeps.task import Task, Train, parents
-from train import program
+from train import programs
 from train.config import Config
 
 
@@ -75,5 +75,5 @@ def _shape(task: Task) -> object:
   """What tasks that are done together have in common."""
   if not isinstance(task, Train):
     return run_id(task)
-  return (program.shape(task.config),
+  return (programs.shape(task.config),
           _shape(task.start) if task.start else None)

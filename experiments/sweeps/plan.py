@@ -10,7 +10,7 @@ from experiments.sweeps import identity, overrides, packing
 from experiments.sweeps.algebra import Cell, Pins
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.task import Task, Train
-from train import program
+from train import programs
 from train.config import Config
 
 
@@ -155,7 +155,7 @@ def complete(task: Task) -> Task:
   if not isinstance(task, Train):
     return task
   task.config.validate()
-  return Train(program.complete(task.config),
+  return Train(programs.complete(task.config),
                complete(task.start) if task.start else None)  # type: ignore
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from data import DataConfig
 from model import AttentionConfig, ConfigError, ModelConfig
-from train import Config, MeshConfig, fitting, program
+from train import Config, MeshConfig, fitting, programs
 
 FITS = Config(
   model=ModelConfig(d_model=64, vocab_size=64,
@@ -74,4 +74,4 @@ def test_programs_are_checked_before_they_are_traced():
   from train import placement
   wrong = changed(train={'microbatches': 3})
   with pytest.raises(ConfigError, match='microbatches=3'):
-    program.build(program.shape(wrong), placement.make_mesh(wrong.mesh), True)
+    programs.build(programs.shape(wrong), placement.make_mesh(wrong.mesh), True)

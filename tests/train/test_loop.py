@@ -16,7 +16,7 @@ from train import (
   ensemble,
   metrics,
   placement,
-  program,
+  programs,
 )
 from train.checkpoint import Checkpoints
 
@@ -39,7 +39,7 @@ ROUNDING = 5e-5
 def configs(seeds=(0,), rates=(3e-3,), base=BASE, **fields):
   base = dataclasses.replace(
     base, train=dataclasses.replace(base.train, **fields))
-  return [program.complete(dataclasses.replace(
+  return [programs.complete(dataclasses.replace(
     base, train=dataclasses.replace(base.train, seed=s, learning_rate=r)))
     for s in seeds for r in rates]
 
@@ -67,10 +67,10 @@ def test_takes_exactly_the_declared_number_of_updates(tmp_path):
   members = configs(steps=7, chunk_steps=5, checkpoint_every=7)
   train.fit(members, tmp_path)
   assert [s for s, _ in losses(tmp_path)] == [5, 7]
-  config = program.shape(members[0])
+  config = programs.shape(members[0])
   one = placement.make_mesh(config.mesh)
-  shapes = jax.eval_shape(program.build(config, one, True).init,
-                          program.hyper(members))
+  shapes = jax.eval_shape(programs.build(config, one, True).init,
+                          programs.hyper(members))
   like = jax.tree.map(
     lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
     shapes, placement.shardings(shapes, one))

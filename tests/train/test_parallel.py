@@ -20,7 +20,7 @@ from train import (
   TrainConfig,
   cross_entropy,
   placement,
-  program,
+  programs,
   replica,
 )
 from train.trainable import Embeddings, LowRank, NewRows
@@ -57,17 +57,17 @@ def changed(config=BASE, **rooms):
 
 def fit(config, replicas=1):
   """Losses (steps, R), and the parameters after the last step."""
-  members = [program.complete(changed(config, train={'seed': seed}))
+  members = [programs.complete(changed(config, train={'seed': seed}))
              for seed in range(replicas)]
-  shape = program.shape(members[0])
+  shape = programs.shape(members[0])
   built_mesh = placement.make_mesh(shape.mesh, replicas=replicas)
-  instance, shared = program.instances(members)
-  hyper = program.hyper(members)
+  instance, shared = programs.instances(members)
+  hyper = programs.hyper(members)
   # One program makes the start of every test.
   one = placement.make_mesh(MeshConfig(replica=1), jax.devices()[:1])
-  start = program.build(changed(shape, mesh=dataclasses.asdict(
+  start = programs.build(changed(shape, mesh=dataclasses.asdict(
     MeshConfig(replica=1))), one, shared).init(hyper)
-  built = program.build(shape, built_mesh, shared)
+  built = programs.build(shape, built_mesh, shared)
   state = jax.tree.map(lambda x, where: jax.device_put(np.asarray(x), where),
                        start, placement.shardings(start, built_mesh))
   state, log = built.chunk(state, STEPS, hyper, instance)
@@ -130,12 +130,12 @@ def test_every_mixer_on_a_mesh_equals_one_device(mixer, changes):
 def test_the_stream_is_gathered_once_for_all_products_that_read_it():
   """Four times a layer: what a branch reads, and the gradient of its output."""
   def gathers(n_layers):
-    config = program.complete(changed(
+    config = programs.complete(changed(
       model={'n_layers': n_layers, 'd_model': 32}, mesh={'tensor': 8}))
     built_mesh = placement.make_mesh(config.mesh)
-    built = program.build(program.shape(config), built_mesh, True)
-    instance, _ = program.instances([config])
-    hyper = program.hyper([config])
+    built = programs.build(programs.shape(config), built_mesh, True)
+    instance, _ = programs.instances([config])
+    hyper = programs.hyper([config])
     text = built.chunk.lower(jax.eval_shape(built.init, hyper), STEPS, hyper,
                              instance).compile().as_text()
     stream = 4 * 8 * 16 * 32  # float32, B T D
@@ -148,14 +148,15 @@ def test_the_stream_is_gathered_once_for_all_products_that_read_it():
 def test_a_large_model_is_drawn_where_its_parameters_live(monkeypatch):
   monkeypatch.setattr(parameterisation, 'TOGETHER', 0)
   # A program of its own: others of this shape were traced before.
-  config = program.complete(changed(model={'d_model': 32, 'base_width': 16}))
-  hyper = program.hyper([config])
+  config = programs.complete(changed(model={'d_model': 32, 'base_width': 16}))
+  hyper = programs.hyper([config])
 
   def init(**axes):
     fields = dataclasses.asdict(MeshConfig(replica=1, **axes))
-    shape = program.shape(changed(config, mesh=fields))
+    shape = programs.shape(changed(config, mesh=fields))
     devices = jax.devices()[:int(np.prod(list(axes.values())))]
-    built = program.build(shape, placement.make_mesh(shape.mesh, devices), True)
+    mesh = placement.make_mesh(shape.mesh, devices)
+    built = programs.build(shape, mesh, True)
     return built.init.lower(hyper).compile()
 
   alone, split = init(data=1), init(fsdp=4, tensor=2)
@@ -209,11 +210,12 @@ def test_microbatches_on_many_devices_equal_one_device(axes):
 
 def test_microbatches_send_their_gradients_once_over_data():
   def sent(count):
-    config = program.complete(changed(
+    config = programs.complete(changed(
       mesh={'data': 2}, train={'microbatches': count}))
     two = placement.make_mesh(config.mesh, jax.devices()[:2])
-    built = program.build(program.shape(config), two, True)
-    hyper, (instance, _) = program.hyper([config]), program.instances([config])
+    built = programs.build(programs.shape(config), two, True)
+    hyper = programs.hyper([config])
+    instance, _ = programs.instances([config])
     text = built.chunk.lower(jax.eval_shape(built.init, hyper), STEPS, hyper,
                              instance).compile().as_text()
     return sum(one.times * one.wire_bytes
@@ -225,12 +227,13 @@ def test_microbatches_send_their_gradients_once_over_data():
 def test_an_evaluation_takes_its_batch_in_microbatches_too():
   def evaluate(count):
     # As many examples as make activations most of what is held.
-    config = program.complete(changed(
+    config = programs.complete(changed(
       UNEVEN, train={'microbatches': count}, mesh={'data': 2},
       data={'batch_size': 64}))
     built_mesh = placement.make_mesh(config.mesh, jax.devices()[:2])
-    built = program.build(program.shape(config), built_mesh, True)
-    hyper, (instance, _) = program.hyper([config]), program.instances([config])
+    built = programs.build(programs.shape(config), built_mesh, True)
+    hyper = programs.hyper([config])
+    instance, _ = programs.instances([config])
     lowered = built.evaluate.lower(built.init(hyper)['params'], instance,
                                    split='validation')
     compiled = lowered.compile()
@@ -244,8 +247,8 @@ def test_an_evaluation_takes_its_batch_in_microbatches_too():
 
 
 def test_microbatches_count_by_the_positions_they_score():
-  config = program.shape(program.complete(UNEVEN))
-  source = program.source_of(config)
+  config = programs.shape(programs.complete(UNEVEN))
+  source = programs.source_of(config)
   batch = source.batch({}, 0, 'train', 0, 8)
   batch = batch._replace(weights_BT=batch.weights_BT.at[:5].set(0))
   weight = batch.weights_BT.sum()
@@ -285,18 +288,19 @@ def test_large_vocabularies_train_the_same_without_their_logits(
                    mesh=sizes)
   alone = changed(config, mesh=dataclasses.asdict(MeshConfig(replica=1)))
   expected = fit(alone)
-  program.build.cache_clear()
+  programs.build.cache_clear()
   monkeypatch.setattr(cross_entropy, 'LARGE', 64)
   found = fit(config)
-  program.build.cache_clear()
+  programs.build.cache_clear()
   assert_close(found, expected)
 
 
 def test_parameters_moments_and_logits_stay_float32_at_bfloat16():
-  config = program.shape(program.complete(changed(model={'dtype': 'bfloat16'})))
-  hyper = program.hyper([config])
+  config = programs.shape(programs.complete(
+    changed(model={'dtype': 'bfloat16'})))
+  hyper = programs.hyper([config])
   one = placement.make_mesh(MeshConfig(replica=1), jax.devices()[:1])
-  built = program.build(config, one, True)
+  built = programs.build(config, one, True)
   state = jax.eval_shape(built.init, hyper)
   after, log = jax.eval_shape(built.chunk, state, 1, hyper, {})
   for tree in (state, after):
@@ -323,10 +327,10 @@ def test_bfloat16_trains_like_float32():
 
 
 def test_what_is_drawn_is_not_sent_whole_to_where_it_belongs():
-  config = program.complete(dataclasses.replace(
+  config = programs.complete(dataclasses.replace(
     BASE, model=ModelConfig(n_layers=4, d_model=64),
     mesh=MeshConfig(replica=1, fsdp=8)))
   mesh = placement.make_mesh(config.mesh)
-  built = program.build(program.shape(config), mesh, True)
-  init = built.init.lower(program.hyper([config])).compile()
+  built = programs.build(programs.shape(config), mesh, True)
+  init = built.init.lower(programs.hyper([config])).compile()
   assert 'all-gather' not in init.as_text()

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_feed import OnDevice, Streamed
+from test_feeds import OnDevice, Streamed
 from test_loop import BASE, assert_same, configs, timeless
 
 import train

@@ -10,7 +10,7 @@ from test_loop import BASE, Killed, assert_same, configs
 
 import train
 from model import ConfigError
-from train import program
+from train import programs
 from train.trainable import LowRank
 
 
@@ -109,7 +109,7 @@ def test_what_does_not_fit_is_named_with_the_fix(fields, message, parents):
 
 
 def test_learned_positions_of_another_length_are_refused():
-  short, long = (program.complete(changed(position='learned', max_length=n))
+  short, long = (programs.complete(changed(position='learned', max_length=n))
                  for n in (8, 9))
   parent = train.initial(short)
   with pytest.raises(ConfigError, match=r'position_embedding/embedding_TD is '

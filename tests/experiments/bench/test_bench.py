@@ -27,7 +27,7 @@ from experiments.commands import main
 from experiments.foresight import collectives, prediction
 from experiments.sweeps import overrides
 from model import count
-from train import Config, TrainConfig, placement, program
+from train import Config, TrainConfig, placement, programs
 
 TINY = sizes.single(Config(
   dataclasses.replace(sizes.SIZES['S'].model, n_layers=2, d_model=16,
@@ -210,7 +210,7 @@ def test_waiting_and_working_are_parts_of_a_streamed_run(tmp_path):
   assert finite(row)
   assert row.first <= row.wait
   assert row.step + row.wait < time.perf_counter() - start
-  assert program.source_of(overrides.replace(
+  assert programs.source_of(overrides.replace(
     config, {'data.source.text_path': str(corpus)})).streams
 
 

@@ -10,7 +10,7 @@ from experiments.sweeps import overrides
 from experiments.sweeps.configs import CONFIGS
 from model import AttentionConfig, ModelConfig, backend, count
 from model.config import ConfigError
-from train import Config, MeshConfig, TrainConfig, placement, program
+from train import Config, MeshConfig, TrainConfig, placement, programs
 
 TINY = Config(
   ModelConfig(n_layers=8, d_model=32, mixer=AttentionConfig(n_heads=4),
@@ -56,12 +56,12 @@ def test_unread_text_compiles_to_the_program_that_training_runs(tmp_path):
   text = tmp_path / 'text.txt'
   text.write_text('\n\n'.join(f'Paragraph {i} of a few words.'
                               for i in range(400)))
-  config = program.complete(overrides.replace(
+  config = programs.complete(overrides.replace(
     TINY, {'data.source.text_path': str(text)}))
   mesh = placement.make_mesh(config.mesh)
-  training = program.build(program.shape(config), mesh, True)
-  hyper = program.hyper([config])
-  instance, _ = program.instances([config])
+  training = programs.build(programs.shape(config), mesh, True)
+  hyper = programs.hyper([config])
+  instance, _ = programs.instances([config])
   real = training.chunk.lower(
     training.init(hyper), 1, hyper, instance).compile()
   tokens = len(instance['train'])

@@ -16,7 +16,7 @@ from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.task import Exact, Train
 from model import AttentionConfig, ModelConfig
-from train import program
+from train import programs
 from train.config import Config, TrainConfig
 
 TINY = Config(
@@ -113,14 +113,14 @@ def test_axes_are_what_was_swept_in_its_order_without_seeds(tmp_path):
 
 
 def test_what_follows_from_another_axis_is_none(tmp_path):
-  sweep = algebra.zipped(program.complete(TINY), {
+  sweep = algebra.zipped(programs.complete(TINY), {
     'model.n_layers': (1, 2), 'model.d_model': (8, 16)})
   assert axes.axes(algebra.cells('a', 'plain', sweep)) == {
     'model.n_layers': [1, 2]}
 
 
 def test_runs_that_start_elsewhere_differ_in_it():
-  first, second = algebra.product(program.complete(TINY), {
+  first, second = algebra.product(programs.complete(TINY), {
     'train.seed': (0, 1)})
   cells = [Cell('a', 'plain', Train(first)),
            Cell('a', 'plain', Train(first, Train(second)))]

@@ -22,7 +22,7 @@ from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
 from model import AttentionConfig, ModelConfig
 from model.config import ConfigError
-from train import program
+from train import programs
 from train.config import Config, TrainConfig
 from train.stop import CheckpointError
 
@@ -199,7 +199,7 @@ def test_told_to_stop_it_goes_on_to_the_same_bits(tmp_path):
 def test_runs_start_from_a_run_that_is_trained_once(tmp_path):
   """Two stages for real: a parent, and children that train parts of it."""
   def sweep(preset, pins):
-    parent = Train(program.complete(TINY))
+    parent = Train(programs.complete(TINY))
     larger = parent.config.model.vocab_size + 3
     kinds = {
       'all': {}, 'tables': {'train.trainable': 'embeddings'},

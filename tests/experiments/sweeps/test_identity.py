@@ -9,7 +9,7 @@ import pytest
 from experiments.sweeps import identity, overrides
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
-from train import program
+from train import programs
 from train.config import Config
 
 GOLDEN = pathlib.Path(__file__).parent / 'defaults.json'
@@ -22,7 +22,7 @@ def changed(config=None, **texts):
 
 
 def identified(**texts):
-  return run_id(Train(program.complete(changed(**texts))))
+  return run_id(Train(programs.complete(changed(**texts))))
 
 
 def defaults():

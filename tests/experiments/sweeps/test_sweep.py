@@ -9,7 +9,7 @@ from experiments.sweeps.algebra import Cell
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Train
 from model import AttentionConfig, ModelConfig
-from train import program
+from train import programs
 from train.config import Config, MeshConfig
 
 TINY = Config(
@@ -20,7 +20,7 @@ TINY = Config(
 
 
 def seeds(config=TINY, n=3):
-  return algebra.product(program.complete(config), {'train.seed': range(n)})
+  return algebra.product(programs.complete(config), {'train.seed': range(n)})
 
 
 def test_product_and_zip_count_as_they_should():

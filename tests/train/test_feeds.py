@@ -7,7 +7,7 @@ from test_loop import BASE, assert_same, configs, losses
 
 import train
 from data.batch import Batch
-from train import feed, placement, program
+from train import feeds, placement, programs
 from train.config import MeshConfig
 
 
@@ -52,8 +52,8 @@ class OnDevice(Streamed):
 
 
 def use(source, monkeypatch):
-  monkeypatch.setattr(program, 'source_of', lambda _: source)
-  program.build.cache_clear()
+  monkeypatch.setattr(programs, 'source_of', lambda _: source)
+  programs.build.cache_clear()
   model = dataclasses.replace(BASE.model, mask='causal', vocab_size=7,
                               max_length=6)
   return dataclasses.replace(BASE, model=model)
@@ -62,7 +62,7 @@ def use(source, monkeypatch):
 @pytest.fixture(autouse=True)
 def own_programs():
   yield
-  program.build.cache_clear()
+  programs.build.cache_clear()
 
 
 def test_streamed_batches_train_as_those_on_the_device(tmp_path, monkeypatch):
@@ -99,7 +99,7 @@ def test_each_device_holds_only_its_rows(monkeypatch):
   members = configs(seeds=(0, 1), base=use(Streamed(), monkeypatch))
   layout = placement.make_mesh(MeshConfig(replica=2, data=2, fsdp=2),
                                replicas=2)
-  stream = feed.Stream(Streamed(), members, layout, lambda step: step + 3)
+  stream = feeds.Stream(Streamed(), members, layout, lambda step: step + 3)
   try:
     batch = jax.tree.map(np.asarray, stream.take(0, 3))['batches']
     tokens = stream.take(3, 6)['batches'].tokens_BT

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 import model
 from data.batch import Batch, Instance, Source, SourceConfig
 from model import Layout, backend
-from train import feed, fitting, placement, replica
+from train import feeds, fitting, placement, replica
 from train.config import Config
 from train.optimizer import Hyper
 from train.replica import State
@@ -146,7 +146,7 @@ def build(config: Config, mesh: Mesh, shared: bool,
     ConfigError: the config does not fit the mesh.
   """
   fitting.check(config, mesh.shape)
-  source = feed.in_step(source or source_of(config))
+  source = feeds.in_step(source or source_of(config))
   layout = placement.layout(mesh)
   over = 'replica' if mesh.size > 1 else None
   instance_axis = None if shared else 0
