@@ -94,8 +94,9 @@ def sentences(fingerprint: Mapping[str, Any]) -> list[str]:
     return [f'{fingerprint["left_out"]:.1%} of the '
             f'{fingerprint["held_out_bytes"]:,} held-out bytes are not scored: '
             f'they lie in copies of training text, of {SHINGLE} bytes or more.']
-  return [f'{name}: {sentence}' for name, part in fingerprint.items()
-          if isinstance(part, Mapping) for sentence in sentences(part)]
+  return [f'Part {number}: {sentence}'
+          for number, part in enumerate(fingerprint.get('parts', ()), 1)
+          for sentence in sentences(part)]
 
 
 class _Pieces:

@@ -168,5 +168,5 @@ def test_share_is_of_bytes_and_said_in_words(prose):
     '20.0% of the 320 held-out bytes are not scored: they lie in copies of '
     'training text, of 64 bytes or more.']
   assert leak.sentences({}) == []
-  assert leak.sentences({'prose': told, 'tree': {}}) == [
-    f'prose: {leak.sentences(told)[0]}']
+  assert leak.sentences({'parts': [{}, told]}) == [
+    f'Part 2: {leak.sentences(told)[0]}']
