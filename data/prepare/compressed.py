@@ -54,7 +54,7 @@ def require_zstandard(path: Path) -> Any:
   except ImportError:
     raise InputError(
       f'{path} needs the package zstandard; install the extra zstd '
-      '(pip install "fathom[zstd]"), or unpack the file') from None
+      "(pip install -e '.[zstd]'), or unpack the file") from None
   return zstandard
 
 

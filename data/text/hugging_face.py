@@ -8,10 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from data.errors import InputError
-from data.text.tokenizer import Tokenizer, first_difference
+from data.text.tokenizer import Tokenizer
 
 # A tokenizer.json does not say which of its marks ends a text; these are the
 # ones that published models use.
@@ -32,6 +30,9 @@ class HuggingFaceTokenizer(Tokenizer):
   that the vocabulary skips stand for nothing.
   """
 
+  remedy = ('a byte-level tokenizer, or one with byte fallback, without '
+            'normalisation or a dummy prefix')
+
   def __init__(self, model: bytes, origin: str):
     """Opens the bytes of a `tokenizer.json`.
 
@@ -47,7 +48,7 @@ class HuggingFaceTokenizer(Tokenizer):
     except ImportError:
       raise InputError(
         f'data.source.tokenizer: {origin} needs the package tokenizers; '
-        'install the extra hf (pip install "fathom[hf]")') from None
+        "install the extra hf (pip install -e '.[hf]')") from None
     try:
       content = json.loads(model)
       self._encoder = tokenizers.Tokenizer.from_str(model.decode())
@@ -66,25 +67,14 @@ class HuggingFaceTokenizer(Tokenizer):
       separator = len(pieces)
       pieces.append(b'')
     pieces[separator] = b''
-    super().__init__(pieces, separator, hashlib.sha256(model).hexdigest())
-    self.origin = origin
+    super().__init__(pieces, separator, hashlib.sha256(model).hexdigest(),
+                     origin)
 
-  def encode(self, text: str) -> np.ndarray:
-    """Ids of a text, int32.
-
-    Raises:
-      InputError: the tokenizer changes the text, for example to lower case.
-    """
+  def _ids(self, text: str) -> list[int]:
     # The fast form leaves out the offsets, which nobody reads.
-    encoded = self._encoder.encode_batch_fast(
-      [text], add_special_tokens=False)[0]
-    if self._joined(encoded.ids) != text.encode():
-      raise InputError(
-        f'data.source.tokenizer: {self.origin} does not keep the text '
-        f'({first_difference(text, self.decode(encoded.ids))}), so bits per '
-        'byte would be wrong; use a byte-level tokenizer, or one with byte '
-        'fallback, without normalisation or a dummy prefix')
-    return np.array(encoded.ids, np.int32)
+    ids: list[int] = self._encoder.encode_batch_fast(
+      [text], add_special_tokens=False)[0].ids
+    return ids
 
 
 def _pieces(encoder: Any, content: dict[str, Any]) -> list[bytes]:

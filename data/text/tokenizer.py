@@ -14,12 +14,12 @@ import json
 import os
 import pathlib
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from data import durable
 from data.errors import InputError
 
 TRAINED = ('unigram', 'bpe')
@@ -50,7 +50,7 @@ _SPACE = '\u2581'
 
 
 class Tokenizer:
-  """What ids stand for.
+  """What ids stand for. A kind of tokenizer has `_ids`.
 
   Attributes:
     pieces_V: the bytes of each id; none for the separator and other marks.
@@ -58,17 +58,38 @@ class Tokenizer:
     bytes_V: int32, the number of bytes of each id.
     separator: the id that opens a document.
     name: what a manifest says: 'bytes', or the hash of the model.
+    origin: the file that it comes from, for messages.
   """
 
-  def __init__(self, pieces_V: Sequence[bytes], separator: int, name: str):
+  # What one that changes texts is to be replaced by.
+  remedy = ''
+
+  def __init__(self, pieces_V: Sequence[bytes], separator: int, name: str,
+               origin: str = ''):
     self.pieces_V = tuple(pieces_V)
     self.vocab_size = len(self.pieces_V)
     self.bytes_V = np.array([len(piece) for piece in pieces_V], np.int32)
     self.separator = separator
     self.name = name
+    self.origin = origin
 
   def encode(self, text: str) -> np.ndarray:
-    """Ids of a text, int32, without a separator."""
+    """Ids of a text, int32, without a separator.
+
+    Raises:
+      InputError: the text is changed, for example to lower case, by a model
+        that was not trained here.
+    """
+    ids = self._ids(text)
+    if self._joined(ids) != text.encode():
+      raise InputError(
+        f'data.source.tokenizer: {self.origin} does not keep the text '
+        f'({_first_difference(text, self.decode(ids))}), so bits per byte '
+        f'would be wrong; use {self.remedy}')
+    return np.array(ids, np.int32)
+
+  def _ids(self, text: str) -> list[int]:
+    """Ids of a text, if it can be kept."""
     raise NotImplementedError
 
   def decode(self, ids: Iterable[int]) -> str:
@@ -97,6 +118,9 @@ class SentencePieceTokenizer(Tokenizer):
   has none.
   """
 
+  remedy = ('a model trained with the identity normalisation, byte fallback '
+            'and no dummy prefix, or bytes, unigram or bpe')
+
   def __init__(self, model: bytes, origin: str):
     """Opens the bytes of a `.model` file.
 
@@ -122,34 +146,20 @@ class SentencePieceTokenizer(Tokenizer):
     if separator < 0 or pieces[separator]:
       separator = len(pieces)
       pieces.append(b'')
-    super().__init__(pieces, separator, hashlib.sha256(model).hexdigest())
-    self.origin = origin
+    super().__init__(pieces, separator, hashlib.sha256(model).hexdigest(),
+                     origin)
     self._processor = processor
     self._space = [processor.piece_to_id(f'<0x{byte:02X}>')
                    for byte in _SPACE.encode()]
 
-  def encode(self, text: str) -> np.ndarray:
-    """Ids of a text, int32.
-
-    Raises:
-      InputError: the model (one that was not trained here) changes the text.
-    """
+  def _ids(self, text: str) -> list[int]:
     ids: list[int] = []
     for part in re.split(f'({_SPACE})', text):
       ids += self._space if part == _SPACE else self._processor.encode(part)
-    if self._joined(ids) != text.encode():
-      self._refuse(text, self.decode(ids))
-    return np.array(ids, np.int32)
-
-  def _refuse(self, text: str, decoded: str) -> NoReturn:
-    raise InputError(
-      f'data.source.tokenizer: {self.origin} does not keep the text '
-      f'({first_difference(text, decoded)}), so bits per byte would be wrong; '
-      'use a model trained with the identity normalisation, byte fallback and '
-      'no dummy prefix, or bytes, unigram or bpe')
+    return ids
 
 
-def first_difference(text: str, decoded: str) -> str:
+def _first_difference(text: str, decoded: str) -> str:
   """Where a text and what came back of it part, in words."""
   at = next((i for i, (a, b) in enumerate(zip(text, decoded)) if a != b),
             min(len(text), len(decoded)))
@@ -255,25 +265,14 @@ def _cached(documents: list[str], kind: str, vocab_size: int) -> Tokenizer:
       return SentencePieceTokenizer(path.read_bytes(), str(path))
     except (FileNotFoundError, InputError):  # not there yet, or damaged
       model = train(documents, kind, vocab_size)
-    _write(path, model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with durable.written(path) as file:
+      file.write(model)
   except (OSError, RuntimeError) as error:
     raise InputError(f'data.source.tokenizer: the trained model cannot be kept '
                      f'({error}); set XDG_CACHE_HOME to a folder that can be '
                      'written') from None
   return SentencePieceTokenizer(model, str(path))
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file that other workers see whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  handle, name = tempfile.mkstemp(dir=path.parent)
-  try:
-    with os.fdopen(handle, 'wb') as file:
-      file.write(content)
-    pathlib.Path(name).replace(path)
-  except OSError:
-    pathlib.Path(name).unlink(missing_ok=True)
-    raise
 
 
 def _piece(processor: Any, index: int) -> bytes:

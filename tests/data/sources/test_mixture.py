@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from corpora import documents
 
-from data import SOURCES, DataConfig, InputError, evaluation_sources
+from data import DataConfig, InputError, evaluation_sources
 from data.sources import prepared
 from data.sources.hop_string import HopStringConfig
 from data.sources.mixture import (
-  Mixture,
   MixtureConfig,
   Part,
   largest_remainder,
@@ -62,7 +61,6 @@ def test_rows_are_in_proportion_and_add_up(weights, count, rows):
 
 @pytest.mark.parametrize('split', ['train', 'validation'])
 def test_a_batch_is_those_of_the_parts(source, split):
-  assert isinstance(source, Mixture)
   for step, seed in ((0, 0), (3, 0), (3, 1)):
     whole, at, groups = draw(source, split, step, seed), 0, 0
     for part, rows in zip(source.parts, (6, 2, 3)):
@@ -171,7 +169,6 @@ def test_names_are_told_apart():
   twice = mix((TreeConfig(), 1), (TreeConfig(sigma=2.0), 1))
   assert twice.open().groups == ('tree', 'tree-2')
   assert twice.name == 'mixture of tree, tree-2'
-  assert SOURCES['mixture'] is MixtureConfig
 
 
 def test_evaluation_sources_have_names_and_the_tokens_of_the_text(

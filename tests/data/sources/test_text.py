@@ -65,13 +65,6 @@ def scored(source, batch_size, split='validation'):
   return np.concatenate(tokens), np.concatenate(targets)
 
 
-def test_source_is_opened_by_name(config):
-  opened = config.open()
-  assert opened.vocab_size == 257
-  assert opened.length == LENGTH
-  assert opened.groups == ('all',)
-
-
 def test_streams_are_the_documents_of_each_split(source, config):
   splits = corpus.split(corpus.read(config.text_path), config.held_out)
   for name, its in zip(('train', 'validation'), splits):

@@ -110,7 +110,7 @@ def test_a_vocabulary_that_changes_text_is_refused(path, tmp_path):
 
 def test_a_missing_package_is_named_with_its_extra(path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'tokenizers', None)
-  with pytest.raises(InputError, match=r'pip install "fathom\[hf\]"'):
+  with pytest.raises(InputError, match=r"pip install -e '\.\[hf\]'"):
     tokenizer(str(path), 0, [])
 
 

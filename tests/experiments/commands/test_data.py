@@ -66,7 +66,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch,
   monkeypatch.setitem(sys.modules, 'zstandard', None)
   assert fathom('prepare', tmp_path / 'in.jsonl.zst',
                 f'--out={tmp_path / "out"}', '--workers=1') == 2
-  assert 'pip install "fathom[zstd]"' in capsys.readouterr().err
+  assert "pip install -e '.[zstd]'" in capsys.readouterr().err
 
 
 def test_malformed_lines_are_printed(tmp_path, capsys):
