@@ -18,7 +18,7 @@ from absl import logging
 
 from train import checksums, distributed
 from train.replica import State
-from train.stop import CheckpointError, Stopped
+from train.stop import CheckpointError, SaveError, Stopped
 
 NONE = -1  # there is no checkpoint
 ALL_DAMAGED = -2
@@ -86,13 +86,13 @@ class Checkpoints:
     if jax.process_index() == 0:
       self._on_saved(step)
 
-  def _failed(self, step: int, error: Exception) -> CheckpointError:
+  def _failed(self, step: int, error: Exception) -> SaveError:
     kept = sorted(s for s in _steps(self.folder)
                   if checksums.sealed(self.folder / str(s)))
     rest = (f'the checkpoints of steps {kept} are intact' if kept
             else 'there is no older checkpoint')
     free = humanize.naturalsize(shutil.disk_usage(self.folder).free)
-    return CheckpointError(
+    return SaveError(
       f'{self.folder / str(step)} could not be saved ({_reason(error)}; {free} '
       f'are free there); {rest}. Free space or mend the disk, then run the '
       'same command again')

@@ -11,6 +11,10 @@ class CheckpointError(RuntimeError):
   """A checkpoint cannot be written, or none can be read."""
 
 
+class SaveError(CheckpointError):
+  """A checkpoint cannot be written: nothing more can be kept."""
+
+
 class Stopped(Exception):
   """All processes of a run stop here."""
 

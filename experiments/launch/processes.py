@@ -26,16 +26,15 @@ def launch(arguments: Sequence[str], processes: int,
   """Runs a command as `processes` processes; returns one exit code for all.
 
   Args:
-    arguments: of `fathom`; the flag that asked for this is taken out.
+    arguments: of `fathom`; what asked for this is taken back.
     processes: how many to start.
     environment: of every child.
   """
-  given = [a for a in arguments if not a.startswith('--local-processes')]
   port = free_port()
   children = [subprocess.Popen(
     process.command(
-      *given, f'--coordinator=127.0.0.1:{port}', f'--processes={processes}',
-      f'--process={i}', f'--parent={os.getpid()}'),
+      *arguments, '--local-processes=0', f'--coordinator=127.0.0.1:{port}',
+      f'--processes={processes}', f'--process={i}', f'--parent={os.getpid()}'),
     env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT, text=True, errors='replace',
     # Ctrl-C comes to this process alone, which passes it on.

@@ -30,6 +30,7 @@ class Display:
     self._visible = visible
     self._started = time.monotonic()
     self._last_line = self._started - LINE_SECONDS
+    self._where = ''  # that was told of last
     self._first: float | None = None  # the share that was done at the start
     self._bar: Progress | None = None
 
@@ -64,9 +65,10 @@ class Display:
                        description=f'{self._title} {where}')
       return
     now = time.monotonic()
-    if now - self._last_line < LINE_SECONDS and share < 1:
+    ends = share >= 1 and where != self._where
+    if now - self._last_line < LINE_SECONDS and not ends:
       return
-    self._last_line = now
+    self._last_line, self._where = now, where
     gone, fresh = now - self._started, share - self._first
     left = (humanize.precisedelta(round(gone / fresh * (1 - share)),
                                   format='%d') + ' left'

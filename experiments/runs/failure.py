@@ -8,7 +8,7 @@ import jax
 from data.errors import InputError
 from experiments.machine.usage import DeviceError, UsageError
 from model.config import ConfigError
-from train.stop import CheckpointError
+from train.stop import CheckpointError, SaveError
 
 Kind = Literal['config', 'device', 'memory', 'storage', 'infrastructure',
                'crash']
@@ -44,6 +44,12 @@ def kind(error: BaseException) -> Kind:
     if any(word in text for word in _NETWORK):
       return 'infrastructure'
   return 'crash'
+
+
+def ends_all(error: BaseException) -> bool:
+  """Whether it would go no better with any other run."""
+  return (kind(error) in ('config', 'device') or isinstance(error, SaveError)
+          or (isinstance(error, OSError) and error.errno in FULL))
 
 
 def message(error: BaseException) -> str:

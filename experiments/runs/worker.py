@@ -106,13 +106,12 @@ def _attempts(executor: Executor, item: Work) -> int:
       return _do(executor, item)
     except (Preempted, KeyboardInterrupt):
       raise
-    except Diverged as diverged:
-      log.error('%s', diverged)
-      return 0  # an outcome: the runs are published as diverged
+    except Diverged:  # an outcome: the runs are published as diverged
+      return 0
     except Exception as error:  # one bad group must not end a sweep
       found = failure.kind(error)
-      if found in ('config', 'device') or jax.process_count() > 1:
-        raise  # the same for every group; a peer that is gone stays away
+      if failure.ends_all(error) or jax.process_count() > 1:
+        raise  # a peer that is gone stays away, too
       _note(executor, item.group, error)
       if attempt >= failure.ATTEMPTS[found]:
         executor.telling.say(f'failed: {failure.message(error)}')
@@ -163,11 +162,12 @@ def _note(executor: Executor, group: Group, error: Exception,
           while_: str = 'training') -> None:
   """Keeps why a group failed, where `fathom status` finds it."""
   folder = executor.store.group(group)
-  folder.mkdir(parents=True, exist_ok=True)
-  durable.write_json(folder / 'failure.json', {
-    'runs': group.ids, 'while': while_, 'kind': failure.kind(error),
-    'error': failure.message(error),
-    'traceback': ''.join(traceback.format_exception(error))})
+  with contextlib.suppress(OSError):  # a full disk, which may be the failure
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.write_json(folder / 'failure.json', {
+      'runs': group.ids, 'while': while_, 'kind': failure.kind(error),
+      'error': failure.message(error),
+      'traceback': ''.join(traceback.format_exception(error))})
 
 
 @dataclasses.dataclass
