@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from data import DataConfig
 from data.sources.text import TextConfig
-from experiments.machine.usage import UsageError
+from experiments.machine.usage import UsageError, choose
 from experiments.sweeps import overrides
 from model import AttentionConfig, ModelConfig
 from train import Config, MeshConfig, TrainConfig, programs
@@ -74,6 +74,18 @@ CONFIGS: dict[str, Config] = {
 }
 
 
+def named(name: str) -> Config:
+  """The config of that name.
+
+  Raises:
+    UsageError: there is none.
+  """
+  if not name:
+    raise UsageError(f'name one config: {", ".join(CONFIGS)}')
+  choose('config', name, list(CONFIGS))
+  return CONFIGS[name]
+
+
 def resolve(base: Config, texts: Mapping[str, str]) -> Config:
   """A named config with what was typed, complete and valid.
 
@@ -81,18 +93,24 @@ def resolve(base: Config, texts: Mapping[str, str]) -> Config:
   its batch is split over all devices.
   """
   config = overrides.replace(base, overrides.parse(base, texts))
-  mesh, schedule = config.mesh, config.train
+  mesh = config.mesh
   if mesh.replica == -1:
     plain = mesh.data == mesh.fsdp == mesh.tensor == 1
     mesh = dataclasses.replace(mesh, replica=1, data=-1 if plain else mesh.data)
   if mesh.replica != 1:
     raise UsageError(f'--config.mesh.replica={mesh.replica}: one run is one '
                      'replica; use --config.mesh.data or --config.mesh.fsdp')
-  if not schedule.checkpoint_every:
-    schedule = dataclasses.replace(
-      schedule, checkpoint_every=min(
-        schedule.steps, max(LEAST_STEPS, schedule.steps // CHECKPOINTS)))
-  config = programs.complete(
-    dataclasses.replace(config, mesh=mesh, train=schedule))
+  config = programs.complete(scheduled(dataclasses.replace(config, mesh=mesh)))
   config.validate()
   return config
+
+
+def scheduled(config: Config) -> Config:
+  """The config with checkpoints, where it does not say when to take them."""
+  schedule = config.train
+  if schedule.checkpoint_every:
+    return config
+  every = min(schedule.steps,
+              max(LEAST_STEPS, schedule.steps // CHECKPOINTS))
+  return dataclasses.replace(
+    config, train=dataclasses.replace(schedule, checkpoint_every=every))

@@ -101,13 +101,23 @@ def parse(config: Any, overrides: Mapping[str, str]) -> dict[str, Any]:
       values[path] = _value(path, types[path], text)
       config = replace(config, {path: values[path]})
       del pending[path]
-  types = {path: kind for path, kind, _ in leaves(config)}
   for path, text in pending.items():
-    full = path if path in types else _completed(path, config)
-    if full not in types:
-      raise UnknownField(_unknown(path, types))
-    values[full] = _value(full, types[full], text)
+    full, kind = field(config, path)
+    values[full] = _value(full, kind, text)
   return values
+
+
+def field(config: Any, path: str) -> tuple[str, Any]:
+  """The full path of a field, and its type.
+
+  Raises:
+    UnknownField: the config has none of that name.
+  """
+  types = {p: kind for p, kind, _ in leaves(config)}
+  full = path if path in types else _completed(path, config)
+  if full not in types:
+    raise UnknownField(_unknown(path, types))
+  return full, types[full]
 
 
 def replace(config: Any, values: Mapping[str, Any]) -> Any:
