@@ -22,7 +22,7 @@ def report() -> None:
     runs = plan.make(depth.EXPERIMENT, 'smoke', ['text'], {},
                      Path(folder) / 'count').run_ids()
     together = command(['run', *PLAN, f'--runs={folder}/together'], cache)
-    apart = sum(command(['work', *PLAN, f'--runs={folder}/apart',
+    apart = sum(command(['work', 'run', *PLAN, f'--runs={folder}/apart',
                          f'--only={run}'],
                         {**cache, 'XDG_CACHE_HOME': f'{folder}/{i}'})
                 for i, run in enumerate(runs))

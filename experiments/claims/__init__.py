@@ -1,1 +1,77 @@
-"""One folder for each claim: its experiment, its strata, its declared rule."""
+"""One folder for each claim; and experiments in anyone's files.
+
+A claim is a package here, an experiment of one's own a file anywhere. Both set
+`EXPERIMENT`; `template.py` is what `fathom init` writes to begin with.
+"""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from experiments.machine.usage import UsageError, choose
+from experiments.sweeps.experiment import Experiment
+
+HERE = Path(__file__).parent
+TAKEN = ('trained', 'together')  # folders of results that every run shares
+
+
+def names() -> list[str]:
+  """The claims that ship."""
+  return sorted(path.parent.name for path in HERE.glob('*/__init__.py'))
+
+
+def load(name: str) -> Experiment:
+  """The experiment of a claim, or of a file whose name ends in .py.
+
+  Raises:
+    UsageError: there is none of that name, or the file is not one; the message
+      names the file, the line and the fix.
+  """
+  if not name.endswith('.py'):
+    choose('experiment', name, names())
+    claim: Experiment = importlib.import_module(
+      f'experiments.claims.{name}').EXPERIMENT
+    return claim
+  path = Path(name).expanduser().resolve()
+  if not path.is_file():
+    raise UsageError(f'{name}: no such file; fathom init DIR writes one')
+  experiment = getattr(_module(path), 'EXPERIMENT', None)
+  if experiment is None:
+    raise UsageError(f'{name}: sets no EXPERIMENT; fathom init DIR writes a '
+                     'file that does')
+  if not isinstance(experiment, Experiment):
+    raise UsageError(
+      f'{name}: EXPERIMENT is a {type(experiment).__name__}; make it an '
+      'experiments.sweeps.experiment.Experiment')
+  if (not experiment.name or Path(experiment.name).name != experiment.name
+      or experiment.name in TAKEN):
+    raise UsageError(f'{name}: EXPERIMENT.name={experiment.name!r} must be the '
+                     f'name of a folder, and none of {", ".join(TAKEN)}')
+  return experiment
+
+
+def _module(path: Path) -> ModuleType:
+  """Runs a file as a module; what stands beside it can be imported."""
+  # Last, so that a folder `data` or a file `jax.py` there hides none of ours.
+  if str(path.parent) not in sys.path:
+    sys.path.append(str(path.parent))
+  name = f'experiment_{path.stem}'
+  spec = importlib.util.spec_from_file_location(name, path)
+  assert spec
+  assert spec.loader
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module  # where digests look for its functions
+  try:
+    spec.loader.exec_module(module)
+  except SyntaxError as error:
+    raise UsageError(f'{error.filename}, line {error.lineno}: {error.msg}'
+                     ) from None
+  except Exception as error:
+    own = [frame for frame in traceback.extract_tb(error.__traceback__)
+           if Path(frame.filename).is_relative_to(path.parent)]
+    where = f'{own[-1].filename}, line {own[-1].lineno}' if own else str(path)
+    raise UsageError(f'{where}: {type(error).__name__}: {error}') from error
+  return module

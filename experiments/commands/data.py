@@ -1,73 +1,85 @@
-"""`fathom data`: prepares corpora, and checks prepared ones."""
+"""Prepare a corpus of any size to train on, or verify one.
 
-import os
+prepare writes text into a folder that --config.data.text_path=FOLDER trains on.
+INPUT: text, .jsonl or .parquet files, or folders of them; text and .jsonl also
+.gz or .zst. The same command again goes on where it was stopped.
+
+verify compares every file of such a folder with its checksum, and names those
+that are damaged; exit code 2 if there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
 import re
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import humanize
-from absl import flags
-from rich.console import Console
-from rich.progress import (
-  BarColumn,
-  DownloadColumn,
-  Progress,
-  TextColumn,
-  TimeRemainingColumn,
-  TransferSpeedColumn,
-)
-
-from data.errors import InputError
-from data.prepare import run
-from data.prepare.malformed import SHOWN_LINES
-from data.prepare.run import Settings
-from data.text import leak, shards
+from experiments.commands.parser import whole
 from experiments.machine import process
 from experiments.machine.usage import UsageError, choose
 
-USAGE = '''\
-usage: fathom data prepare INPUT... --out=FOLDER [--flag=value ...]
-       fathom data verify FOLDER
+if TYPE_CHECKING:
+  from data.prepare.run import Settings
 
-Writes text into a folder that --config.data.text_path=FOLDER trains on. INPUT:
-text, .jsonl or .parquet files, or folders of them; text and .jsonl also .gz or
-.zst. The same command again goes on where it was stopped.
-
-  --tokenizer=bytes    or unigram, bpe (trained on a sample), a SentencePiece
-                       .model, a Hugging Face tokenizer.json
-  --vocab-size=8192    of a tokenizer that is trained here
-  --field=text         the field or column of the text
-  --held-out=0.1       share of the documents that go to validation
-  --max-bad=0.01       share of the lines that may be malformed and left out
-  --workers=N          processes; by default one for each core
-  --shard-bytes=N      least input of a shard; by default a 256th of all, at
-                       least 16 MiB
-
-verify compares every file with its checksum, and names those that are damaged;
-exit code 2 if there are any.
-'''
-
-LINE_SECONDS = 5.0
+COMMANDS = ('prepare', 'verify')
 
 
-def main(arguments: Sequence[str]) -> int:
-  """Runs `fathom data`; returns the exit code."""
-  if not arguments or arguments[0] in ('-h', '--help', 'help'):
-    print(USAGE, end='')
-    return 0 if arguments else 2
-  choose('data command', arguments[0], list(COMMANDS))
-  return COMMANDS[arguments[0]](arguments[1:])
+def fill(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments and the actions."""
+  parser.add_argument(
+    'command', nargs='?', metavar='prepare|verify',
+    help='fathom data prepare INPUT... --out=FOLDER, or '
+    'fathom data verify FOLDER')
+  parser.add_argument('inputs', nargs='*', metavar='INPUT',
+                      help='files or folders to prepare; folder to verify')
+  parser.add_argument('--out', type=_path, metavar='FOLDER',
+                      help='where to write')
+  parser.add_argument(
+    '--tokenizer', metavar='NAME', help='bytes; unigram or bpe (trained on a '
+    'sample); a SentencePiece .model, a Hugging Face tokenizer.json '
+    '(default: bytes)')
+  parser.add_argument(
+    '--vocab-size', type=whole(1), metavar='N',
+    help='of a tokenizer that is trained here (default: 8192)')
+  parser.add_argument('--field', metavar='NAME',
+                      help='field or column of the text (default: text)')
+  parser.add_argument(
+    '--held-out', type=float, metavar='SHARE',
+    help='of the documents, that goes to validation (default: 0.1)')
+  parser.add_argument(
+    '--max-bad', type=_share, default=0.01, metavar='SHARE',
+    help='of the lines, that may be malformed and left out (default: 0.01)')
+  parser.add_argument(
+    '--workers', type=whole(1), default=len(process.cores()), metavar='N',
+    help='processes (default: one for each core)')
+  parser.add_argument(
+    '--shard-bytes', type=whole(1), metavar='N',
+    help='least input of a shard (default: a 256th of all, at least 16 MiB)')
+  parser.set_defaults(act=act)
 
 
-def _prepare(arguments: Sequence[str]) -> int:
-  names, folder, settings, workers, max_bad = _parse(arguments)
-  started = time.monotonic()
+def act(options: argparse.Namespace) -> int:
+  """Prepares or verifies; the exit code."""
+  if options.command is None:
+    raise UsageError('say what to do: fathom data prepare INPUT... '
+                     '--out=FOLDER, or fathom data verify FOLDER')
+  choose('data command', options.command, COMMANDS)
+  return _prepare(options) if options.command == 'prepare' else _verify(options)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+  from data.errors import InputError
+  from data.prepare import run
+  from data.prepare.malformed import SHOWN_LINES
+  from data.text import leak, shards
+  settings = _settings(options)
+  folder, started = options.out, time.monotonic()
   try:
-    with Display() as display:
-      malformed = run.prepare(names, folder, settings, workers, max_bad,
-                              display.update)
+    malformed = _shown(lambda update: run.prepare(
+      options.inputs, folder, settings, options.workers, options.max_bad,
+      update))
   except InputError as error:
     raise InputError(_as_flags(str(error))) from None
   except OSError as error:
@@ -89,10 +101,12 @@ def _prepare(arguments: Sequence[str]) -> int:
   return 0
 
 
-def _verify(arguments: Sequence[str]) -> int:
-  if len(arguments) != 1 or arguments[0].startswith('-'):
+def _verify(options: argparse.Namespace) -> int:
+  from data.errors import InputError
+  from data.text import leak, shards
+  if len(options.inputs) != 1:
     raise UsageError('name one folder: fathom data verify FOLDER')
-  folder = Path(arguments[0]).expanduser()
+  folder = _path(options.inputs[0])
   problems = shards.verify(folder)
   if problems:
     raise InputError(f'{folder} is damaged:\n  ' + '\n  '.join(problems)
@@ -103,42 +117,32 @@ def _verify(arguments: Sequence[str]) -> int:
   return 0
 
 
-COMMANDS = {'prepare': _prepare, 'verify': _verify}
-
-
-def _parse(arguments: Sequence[str]
-           ) -> tuple[list[str], Path, Settings, int, float]:
-  default = Settings()
-  values = flags.FlagValues()
-  flags.DEFINE_string('out', '', 'Folder to write.', flag_values=values)
-  flags.DEFINE_string('tokenizer', default.tokenizer, 'Kind or file.',
-                      flag_values=values)
-  flags.DEFINE_integer('vocab-size', default.vocab_size, 'Ids.', lower_bound=1,
-                       flag_values=values)
-  flags.DEFINE_string('field', default.field, 'Of the text.',
-                      flag_values=values)
-  flags.DEFINE_float('held-out', default.held_out, 'Share of documents.',
-                     flag_values=values)
-  flags.DEFINE_float('max-bad', 0.01, 'Share of lines.', lower_bound=0.0,
-                     upper_bound=1.0, flag_values=values)
-  flags.DEFINE_integer('workers', len(process.cores()), 'Processes.',
-                       lower_bound=1, flag_values=values)
-  flags.DEFINE_integer('shard-bytes', None, 'Least input of a shard.',
-                       lower_bound=1, flag_values=values)
-  names = values(['fathom', *arguments])[1:]
-  if not names:
+def _settings(options: argparse.Namespace) -> Settings:
+  from data.prepare.run import Settings
+  if not options.inputs:
     raise UsageError('name the files or folders to prepare')
-  if not values.out:
+  if not options.out:
     raise UsageError('--out is missing; name the folder to write')
-  given = values.flag_values_dict()
-  held_out = given['held-out']
-  if not 0 < held_out < 1:
-    raise UsageError(f'--held-out={held_out} must lie between 0 and 1, both '
-                     'excluded')
-  settings = Settings(given['tokenizer'], given['vocab-size'], given['field'],
-                      held_out, given['shard-bytes'])
-  return (names, Path(os.path.expanduser(values.out)), settings,
-          given['workers'], given['max-bad'])
+  if options.held_out is not None and not 0 < options.held_out < 1:
+    raise UsageError(f'--held-out={options.held_out} must lie between 0 and 1, '
+                     'both excluded')
+  given = {name: getattr(options, name) for name in (
+    'tokenizer', 'vocab_size', 'field', 'held_out', 'shard_bytes')}
+  return Settings(**{k: v for k, v in given.items() if v is not None})
+
+
+def _shown(prepare: Any) -> Any:
+  """What prepares gives, shown while it goes on."""
+  import humanize
+
+  from experiments.runs.display import Display
+
+  def size(number: int) -> str:
+    return humanize.naturalsize(number, binary=True)
+
+  with Display('reading') as display:
+    return prepare(lambda done, total: display.update(
+      done / max(total, 1), f'{size(done)} of {size(total)}', 'read'))
 
 
 def _as_flags(message: str) -> str:
@@ -147,35 +151,11 @@ def _as_flags(message: str) -> str:
                 lambda m: '--' + m[1].replace('_', '-'), message)
 
 
-class Display:
-  """Bytes of input that were read: a bar on a terminal, else plain lines."""
+def _path(text: str) -> Path:
+  return Path(text).expanduser()
 
-  def __init__(self) -> None:
-    self._bar: Progress | None = None
-    self._last_line = self._started = time.monotonic()
 
-  def __enter__(self) -> 'Display':
-    if sys.stdout.isatty():
-      self._bar = Progress(
-        TextColumn('reading'), BarColumn(), DownloadColumn(binary_units=True),
-        TransferSpeedColumn(), TimeRemainingColumn(), console=Console())
-      self._bar.start()
-      self._task = self._bar.add_task('reading', total=None)
-    return self
-
-  def __exit__(self, *_: object) -> None:
-    if self._bar:
-      self._bar.stop()
-
-  def update(self, done: int, total: int) -> None:
-    """Shows how many bytes are done."""
-    if self._bar:
-      self._bar.update(self._task, completed=done, total=total)
-      return
-    now = time.monotonic()
-    if now - self._last_line < LINE_SECONDS:
-      return
-    self._last_line = now
-    print(f'{humanize.naturalsize(done, binary=True)} of '
-          f'{humanize.naturalsize(total, binary=True)} read, '
-          f'{now - self._started:.0f} s gone', flush=True)
+def _share(text: str) -> float:
+  if not 0 <= float(text) <= 1:
+    raise argparse.ArgumentTypeError(f'{text}: a share lies in 0 to 1')
+  return float(text)

@@ -1,37 +1,55 @@
-"""`fathom doctor`: devices, versions, and the traps this machine sets."""
+"""Look for what keeps JAX from working well on this machine."""
 
+from __future__ import annotations
+
+import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from absl import flags
+from experiments.commands.parser import add_runs, one_of
+from experiments.machine import usage
 
-from experiments.machine import survey, usage
-from experiments.machine.checks import CHECKS, Finding
-from experiments.machine.survey import Environment
+if TYPE_CHECKING:
+  from experiments.machine.checks import Finding
+  from experiments.machine.survey import Environment
+
+PLATFORMS = ('auto', 'cpu', 'gpu', 'tpu')
 
 
-def main(arguments: Sequence[str]) -> int:
+def fill(parser: argparse.ArgumentParser) -> None:
+  """Adds the arguments and the action."""
+  parser.add_argument('--json', action='store_true', help='print JSON')
+  parser.add_argument(
+    '--platform', type=one_of('platform', PLATFORMS), default='auto',
+    metavar='NAME', help='that must be there: cpu, gpu or tpu')
+  parser.add_argument(
+    '--seconds', type=_seconds, default=60.0, metavar='SECONDS',
+    help='how long JAX may look for devices (default: 60)')
+  add_runs(parser)
+  parser.set_defaults(act=act)
+
+
+def act(options: argparse.Namespace) -> int:
   """Prints the findings; 0: nothing fails, 3: a device is missing, else 1."""
-  values = flags.FlagValues()
-  flags.DEFINE_bool('json', False, 'Print JSON.', flag_values=values)
-  flags.DEFINE_enum('platform', 'auto', ['auto', 'cpu', 'gpu', 'tpu'],
-                    'Platform that must be there.', flag_values=values)
-  flags.DEFINE_string('runs', 'runs', 'Folder of all results.',
-                      flag_values=values)
-  flags.DEFINE_float('seconds', 60.0, 'How long JAX may look for devices.',
-                     lower_bound=1.0, flag_values=values)
-  if values(['fathom', *arguments])[1:]:
-    raise flags.Error('fathom doctor takes flags only')
-  facts = survey.gather(Path(values.runs), values.platform, values.seconds)
+  from experiments.machine import survey
+  facts = survey.gather(options.runs, options.platform, options.seconds)
   findings = examine(facts)
-  print(as_json(facts, findings) if values.json else as_text(facts, findings))
+  print(as_json(facts, findings) if options.json else as_text(facts, findings))
   return exit_code(findings)
+
+
+def _seconds(text: str) -> float:
+  seconds = float(text)
+  if seconds < 1:
+    raise argparse.ArgumentTypeError(f'{text}: wait for a second at least')
+  return seconds
 
 
 def examine(facts: Environment) -> list[Finding]:
   """The finding of every check."""
+  from experiments.machine.checks import CHECKS
   return [check(facts) for check in CHECKS]
 
 
@@ -40,7 +58,7 @@ def exit_code(findings: Sequence[Finding]) -> int:
   failed = [f for f in findings if f.level == 'FAIL']
   if any(f.device for f in failed):
     return usage.DEVICE
-  return 1 if failed else 0
+  return usage.FAILED if failed else 0
 
 
 def as_text(facts: Environment, findings: Sequence[Finding]) -> str:

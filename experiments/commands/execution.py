@@ -3,20 +3,36 @@
 Every command that trains or measures comes through here.
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments.launch import workers
-from experiments.machine import platforms, process, usage
+from experiments.machine import compiler, platforms, process, usage
 from experiments.runs import remaining
 from experiments.runs.display import Display
 from experiments.runs.progress import SweepProgress
 from experiments.runs.store import Store
 from experiments.sweeps.plan import Plan
 from train.distributed import Cluster
+
+if TYPE_CHECKING:
+  from experiments.runs.executor import Telling
+  from experiments.runs.peers import Peers
+
+# Opened where it is known which process this is.
+Audience = Callable[[], AbstractContextManager['Telling']]
+
+# How much XLA works on a program of a preset, if not as much as it can. A smoke
+# test compiles much and computes little; the programs of `cpu` run as fast with
+# one level less than the most.
+COMPILER_LEVELS = {'smoke': 0, 'cpu': 1}
 
 
 def run(plan: Plan, arguments: Sequence[str], requested: int | None,
@@ -32,53 +48,54 @@ def run(plan: Plan, arguments: Sequence[str], requested: int | None,
   store = Store(plan.runs)
   items = remaining.work(plan)
   left = [item for item in items if not item.done(store)]
-  if not left:
-    return 0
   count = 0 if cluster else workers.worker_count(requested, len(left))
-  with Display(plan.experiment.name, visible=_first(cluster)) as display:
-    progress = SweepProgress(display, items, store)
-    if count:
-      return workers.watch(arguments, count, plan.output / 'workers', progress)
-    from experiments.runs.executor import Telling
-    telling = Telling(lambda state: progress.update([state]), display.say)
-    return work(plan, telling, cluster)
+  if not count:
+    return work(plan, lambda: _sweep(plan), cluster)
+  with Display(plan.experiment.name) as display:
+    code = workers.watch(arguments, count, plan.output / 'workers',
+                         SweepProgress(display, items, store))
+  if code == usage.PREEMPTED:
+    print('Told to stop: what was begun is saved; the same command goes on '
+          'from there.', flush=True)
+  return code
 
 
-def work(plan: Plan, telling: Any = None, cluster: Cluster | None = None,
+def work(plan: Plan, audience: Audience, cluster: Cluster | None = None,
          trace: tuple[int, int] | None = None) -> int:
   """Does a plan's work in this process; the exit code.
 
   Args:
     plan: what is to be done.
-    telling: who is told how far it is; nobody when not given.
+    audience: who is told how far it is.
     cluster: the processes of which this is one.
     trace: the steps to trace.
   """
-  platform = _platform(plan)
-  platforms.claim(platform)
+  asked = platform(plan)
+  if plan.preset in COMPILER_LEVELS:
+    compiler.ask(COMPILER_LEVELS[plan.preset])
+  platforms.claim(asked)
   # Imported here: they import what touches the devices.
-  from experiments.machine import compiler
-  from experiments.runs import together
-  from experiments.runs.executor import Executor, Telling
-  from experiments.runs.peers import Peers
+  from experiments.runs import failure, together
+  from experiments.runs.executor import Executor
   from experiments.runs.preemption import Preemption
   from experiments.runs.worker import work as work_off
-  from train.stop import CheckpointError
+  from train.stop import SaveError
   compiler.use_cache()
 
   def body(peers: Peers | None) -> int:
-    platforms.check(platform)
+    platforms.check(asked)
     preemption = Preemption()
-    executor = Executor(
-      Store(plan.runs), preemption, telling or Telling(), peers, trace,
-      ['fathom', *sys.argv[1:]])
-    with preemption.listening():
+    with audience() as telling, preemption.listening():
+      executor = Executor(Store(plan.runs), preemption, telling, peers, trace,
+                          ['fathom', *sys.argv[1:]])
       return work_off(executor, remaining.work(plan))
 
   try:
     return together.run(cluster, plan.output / 'peers', body)
-  except CheckpointError as error:
-    print(f'fathom: {error}', file=sys.stderr)
+  except (SaveError, OSError) as error:
+    if not failure.ends_all(error):
+      raise
+    print(f'fathom: {failure.message(error)}', file=sys.stderr)
     sys.stdout.flush()
     # Threads of a save that failed can wait for one another at the exit.
     os._exit(usage.FAILED)
@@ -100,15 +117,24 @@ def work_as_worker(plan: Plan, progress: Path | None, core: int | None,
     process.end_with(parent)
   from experiments.runs.executor import Telling
   from experiments.runs.worker import FileProgress
-  report = Telling(FileProgress(progress), print) if progress else None
-  return work(plan, report)
+  telling = Telling(FileProgress(progress), print) if progress else Telling()
+  return work(plan, lambda: contextlib.nullcontext(telling))
 
 
-def _platform(plan: Plan) -> str:
+def platform(plan: Plan) -> str:
   """The platform that the runs ask for; 'auto' where nothing is trained."""
   return next((config.mesh.platform for group in plan.groups()
                for config in group.configs), 'auto')
 
 
-def _first(cluster: Cluster | None) -> bool:
-  return cluster is None or cluster.process <= 0
+@contextlib.contextmanager
+def _sweep(plan: Plan) -> Iterator[Telling]:
+  """A person who looks at a sweep."""
+  import jax
+
+  from experiments.runs.executor import Telling
+  store = Store(plan.runs)
+  with Display(plan.experiment.name,
+               visible=jax.process_index() == 0) as display:
+    progress = SweepProgress(display, remaining.work(plan), store)
+    yield Telling(lambda state: progress.update([state]), display.say)

@@ -5,87 +5,105 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.launch import workers
-from experiments.runs.store import read_json
-from experiments.sweeps import cost, plan
+from experiments.runs import remaining
+from experiments.runs.store import Store
+from experiments.sweeps import cost
+from experiments.sweeps import plan as plans
 from experiments.sweeps.identity import run_id
-from experiments.sweeps.packing import missing
+from experiments.sweeps.packing import Group
 from experiments.sweeps.plan import Plan
+from experiments.sweeps.task import Task, Train
 
 # Wide enough for a run's line when the output goes to a file.
 FILE_WIDTH = 120
 
 
-def print_plan(made: Plan) -> None:
+def print_plan(plan: Plan) -> None:
   """Every run, with parameters, FLOPs and whether it is done."""
   table = _table('run', 'stratum', 'arm', 'n', 'd', 'parameters', 'FLOPs',
-                 'seed', 'instance', 'state')
-  cells = made.distinct()
-  for cell in cells:
-    config = cell.config
-    done = made.store.result(run_id(config))
-    table.add_row(
-      run_id(config), cell.stratum, cell.arm, str(config.model.n_layers),
-      str(config.model.d_model), f'{cost.parameters(config):,}',
-      f'{cost.train_flops(config):.2e}', str(config.train.seed),
-      str(config.data.seed), done['status'] if done else 'to do')
+                 'seed', 'instance', 'starts from', 'state')
+  store, tasks = Store(plan.runs), plan.tasks()
+  labels: dict[str, tuple[str, str]] = {}
+  for cell in plan.cells:
+    labels.setdefault(run_id(cell.task), (cell.stratum, cell.arm))
+  for task in tasks:
+    run = run_id(task)
+    result = store.result(run)
+    table.add_row(run, *labels.get(run, ('', 'start of others')),
+                  *_sizes(task), result['status'] if result else 'to do')
   _print(table)
-  for name in made.strata:
-    stratum = plan.stratum(made.experiment, name)
-    for note in stratum.notes(made.preset, made.overrides):
-      print(f'{name}: {note}')
-  flops = sum(cost.train_flops(c.config) for c in cells)
-  seconds, basis = estimate(made)
-  print(f'{len(cells)} runs in {len(made.groups())} groups, {flops:.2e} FLOPs '
-        f'in all; {made.done()} done.\nWhat is missing should take '
+  for part in plan.parts:
+    for note in (part.notes(plan.preset, plan.pins[part.name]) if part.notes
+                 else ()):
+      print(f'{part.name}: {note}')
+  seconds, basis = estimate(plan)
+  print(f'{len(tasks)} runs in {len(plan.groups())} groups, '
+        f'{sum(map(cost.flops, tasks)):.2e} FLOPs in all; '
+        f'{remaining.done(plan, store)} done.\nWhat is missing should take '
         f'{humanize.precisedelta(round(seconds))} at {basis}.')
 
 
-def estimate(made: Plan) -> tuple[float, str]:
+def _sizes(task: Task) -> tuple[str, ...]:
+  """n, d, parameters, FLOPs, seed, instance and what it starts from."""
+  if not isinstance(task, Train):
+    return ('',) * 7
+  config = task.config
+  return (str(config.model.n_layers), str(config.model.d_model),
+          f'{cost.parameters(config):,}', f'{cost.flops(task):.2e}',
+          str(config.train.seed), str(config.data.seed),
+          run_id(task.start) if task.start else '')
+
+
+def estimate(plan: Plan) -> tuple[float, str]:
   """Seconds that the missing runs will take, and what the guess rests on."""
-  left = [c.config for c in made.distinct()
-          if not made.store.done(run_id(c.config))]
-  count = workers.worker_count(None, len(made.groups())) or 1
-  flops = seconds = 0.0
-  for cell in made.distinct():
-    result = made.store.result(run_id(cell.config))
-    if result:
-      flops += cost.train_flops(cell.config)
+  store = Store(plan.runs)
+  count = workers.worker_count(None, len(plan.groups())) or 1
+  left = flops = seconds = 0.0
+  for task in plan.tasks():
+    if result := store.result(run_id(task)):
+      flops += cost.flops(task)
       seconds += result['timing']['total'] / result['timing']['runs']
+    else:
+      left += cost.flops(task)
   rate, basis = cost.ASSUMED_FLOPS, 'assumed until a run has been measured here'
   if seconds:
     rate, basis = flops / seconds, 'the rate of the runs finished here'
-  return (sum(map(cost.train_flops, left)) / rate / count,
-          f'{rate / 1e9:.1f} GFLOP/s for each of {count} workers, {basis}')
+  return (left / rate / count,
+          f'{rate / 1e9:.3g} GFLOP/s for each of {count} workers, {basis}')
 
 
-def print_status(made: Plan) -> None:
+def print_status(plan: Plan) -> None:
   """How far each group of runs is."""
   table = _table('group', 'stratum', 'runs', 'state')
-  for group in made.groups():
-    left = missing(group, made.store)
-    table.add_row(group.id, group.stratum, str(len(group.configs)),
-                  _state(made, left.id) if left else 'done')
+  store = Store(plan.runs)
+  for item in remaining.work(plan):
+    strata = dict.fromkeys(cell.stratum for cell in plan.cells
+                           if run_id(cell.task) in item.group.ids)
+    table.add_row(
+      item.group.id, ', '.join(strata), str(len(item.group.ids)),
+      'done' if item.done(store) else _state(store, item.group))
   _print(table)
-  print(f'{made.done()}/{len(made.run_ids())} runs done.')
+  print(f'{remaining.done(plan, store)}/{len(plan.run_ids())} runs done.')
 
 
-def _state(made: Plan, group_id: str) -> str:
-  folder = made.store.group(group_id)
-  failure = read_json(folder / 'failure.json')
-  if failure:
+def _state(store: Store, group: Group) -> str:
+  if failure := remaining.failure(store, group):
     return f'failed: {failure["error"]}'
-  if not folder.exists():
+  left = remaining.untrained(group, store)
+  if left is None:
+    return 'to be measured'
+  if not store.group(left).exists():
     return 'to do'
-  with made.store.lease(group_id) as free:
+  with store.lease(group.ids) as free:
     return 'interrupted' if free else 'running'
 
 
-def print_config(made: Plan) -> None:
+def print_config(plan: Plan) -> None:
   """Each field of the runs, its value or values, and where they came from."""
-  for stratum in made.strata:
-    table = _table('field', 'value', 'from', title=stratum)
-    for name, path, value, origin in plan.explain(made):
-      if name == stratum:
+  for part in plan.parts:
+    table = _table('field', 'value', 'from', title=part.name)
+    for name, path, value, origin in plans.explain(plan):
+      if name == part.name:
         style = 'dim' if origin == 'default' else None
         table.add_row(path, value, origin, style=style)
     _print(table)

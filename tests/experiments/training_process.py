@@ -5,13 +5,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
-from experiments.commands import train_options
-from experiments.machine import compiler
+from experiments.commands import cluster, main
+from experiments.machine import compiler, process
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 900  # a hang, on a machine however slow
@@ -36,7 +35,7 @@ class Train:
       bare: leaves it to the command to set what it needs in the environment,
         for which it starts itself again.
     """
-    arguments = [*TINY, *config, f'--runs={runs}', '--name=run', *arguments]
+    arguments = [*TINY, *config, f'--runs={runs}', *arguments]
     environment = {
       k: v for k, v in os.environ.items()
       if k not in ('NPROC', 'JAX_NUM_CPU_DEVICES')}
@@ -45,11 +44,11 @@ class Train:
       # Tests compile much and compute little.
       'XLA_FLAGS': compiler.flags(level=0)}
     if not bare:
-      environment |= train_options.environment(
-        train_options.parse(arguments))
+      environment |= cluster.environment(
+        main.parse(['train', *arguments]), 'auto')
     self.lines = []
     self._process = subprocess.Popen(
-      [sys.executable, '-m', 'experiments', 'train', *arguments],
+      process.command('train', *arguments),
       cwd=ROOT, env=environment, stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT, text=True, start_new_session=True)
     self._reader = threading.Thread(target=self._read, daemon=True)
@@ -102,13 +101,19 @@ class Train:
     self._process.stdout.close()
 
 
+def folder(runs):
+  """That of the one run."""
+  found, = runs.glob('trained/*/')
+  return found
+
+
 def lines(runs):
   """What metrics.jsonl says, without what the clock says."""
-  text = (runs / 'train' / 'run' / 'metrics.jsonl').read_text()
+  text = (folder(runs) / 'metrics.jsonl').read_text()
   clock = ('seconds', 'data_wait')
   return [{k: v for k, v in json.loads(line).items() if k not in clock}
           for line in text.splitlines()]
 
 
 def goodput(runs):
-  return json.loads((runs / 'train' / 'run' / 'goodput.json').read_text())
+  return json.loads((folder(runs) / 'goodput.json').read_text())

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import psutil
 import pytest
-from training_process import Train, lines
+from training_process import Train, folder, lines
 
 from experiments.launch import processes
 
@@ -78,10 +78,9 @@ def test_sigterm_on_one_process_stops_all_at_the_same_step(tmp_path):
     run.until('saved step 10')
     os.kill(rank(run.pid, 1), signal.SIGTERM)
     assert run.code() == 75, run.said()
-  logs = [(tmp_path / 'runs' / 'train' / 'run' / 'logs' / f'process-{i}.log')
-          .read_text() for i in range(2)]
-  stops = [log.split('Told to stop: saved step ')[1].split(';')[0]
-           for log in logs]
+  logs = [(folder(tmp_path / 'runs') / 'logs' / f'process-{i}.log').read_text()
+          for i in range(2)]
+  stops = [log.split('stopped at step ')[1].split()[0] for log in logs]
   assert stops[0] == stops[1]
   assert f'saved step {stops[0]}' in run.said()
   assert lines(tmp_path / 'runs')[-1]['step'] == int(stops[0])

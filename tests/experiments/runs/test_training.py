@@ -1,4 +1,3 @@
-import dataclasses
 import random
 import resource
 import signal
@@ -9,11 +8,9 @@ import time
 import pytest
 from training_process import ROOT, Train, goodput, lines
 
-from experiments.commands import main, train_options
+from experiments.commands import main
 from experiments.machine import process
-from experiments.machine.usage import UsageError
-from experiments.runs import store
-from experiments.sweeps import configs, identity
+from experiments.sweeps import configs
 from experiments.sweeps.configs import CONFIGS
 
 
@@ -52,18 +49,6 @@ def test_a_single_run_is_split_over_all_devices_and_has_checkpoints():
                                                   'mesh.data': '1'})
   assert (config.mesh.replica, config.mesh.data) == (1, -1)
   assert 0 < config.train.checkpoint_every <= config.train.steps
-
-
-def test_a_name_that_belongs_to_another_run_is_refused(tmp_path):
-  config = configs.resolve(CONFIGS['lm-small'], {})
-  other = dataclasses.replace(
-    config, train=dataclasses.replace(config.train, steps=7))
-  folder = tmp_path / 'train' / 'mine'
-  store.write_json(folder / 'config.json', {
-    'run': identity.run_id(other),
-    'config': identity.as_dict(other)})
-  with pytest.raises(UsageError, match=r'train\.steps is 7 there'):
-    train_options.parse(['lm-small', '--name=mine', f'--runs={tmp_path}'])
 
 
 @pytest.mark.slow
@@ -128,6 +113,11 @@ def test_divergence_is_exit_code_4_with_what_to_know(tmp_path):
   assert 'diverged at step' in run.said()
   assert 'gradient norm' in run.said()
   assert 'Traceback' not in run.said()
+  with Train(tmp_path / 'runs', config=[
+      '--config.train.learning_rate=1e37']) as again:
+    assert again.code() == 4, again.said()
+  assert 'Done already' in again.said()
+  assert 'gradient norm' in again.said()
 
 
 @pytest.mark.slow
