@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.commands import aot, main
+from experiments.commands import forecast, main
 from experiments.foresight import collectives, prediction, roofline, topology
 from experiments.machine import process
 from experiments.sweeps import overrides
@@ -20,7 +20,7 @@ HAS_LIBTPU = importlib.util.find_spec('libtpu') is not None
 def test_what_does_not_fit_is_told_with_numbers_and_a_way_out():
   pod = topology.parse('v5e-16')
   large = overrides.replace(CONFIGS['lm-small'], {'data.batch_size': 64})
-  words = aot.refusal(large, pod, 20 * 2**30, 15 * 2**30)
+  words = forecast.refusal(large, pod, 20 * 2**30, 15 * 2**30)
   assert words.startswith('does not fit: needs 20.00 GiB, has 15.00 GiB')
   assert '--config.model.dtype=bfloat16' in words
   assert '--config.mesh.fsdp=-1' in words
@@ -29,7 +29,7 @@ def test_what_does_not_fit_is_told_with_numbers_and_a_way_out():
   frugal = overrides.replace(CONFIGS['lm-small'], {
     'data.batch_size': 16, 'mesh.data': 1, 'mesh.fsdp': -1,
     'model.dtype': 'bfloat16', 'model.remat': 'full'})
-  words = aot.refusal(frugal, pod, None, None)
+  words = forecast.refusal(frugal, pod, None, None)
   assert 'needs more than 16.00 GiB' in words
   assert 'bfloat16' not in words
   assert 'fsdp' not in words
@@ -45,7 +45,7 @@ def test_the_page_tells_every_part():
     roofline.Roofline(1.0, 0.5, 0.25, 1e12, 1e12))
   assert report.memory.peak == 5 * 2**30
   assert report.fits
-  page = aot.page(report)
+  page = forecast.page(report)
   for part in ('data=8; 8 of 16 devices', '1,000,000 parameters', '5.00 GiB',
                'all-reduce, 3 times: 1.00 MiB, of which a device sends '
                '2.00 MiB', 'bound by compute', 'at most 100.0%', '57.1%',
@@ -61,7 +61,7 @@ def test_the_page_tells_every_part():
   (['aot', 'lm-small', '--topology=v5e-4', '--config.model.n_layer=2'],
    'did you mean --config.model.n_layers'),
 ])
-def test_bad_usage_is_endingcode_2(arguments, says, capsys):
+def test_bad_usage_is_exit_code_2(arguments, says, capsys):
   with pytest.raises(SystemExit) as ending:
     main.main(arguments)
   assert ending.value.code == 2

@@ -3,7 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from experiments.commands import doctor
+import pytest
+
+from experiments.commands import doctor, main
 from experiments.machine.checks import Finding
 from experiments.machine.survey import Environment
 
@@ -24,9 +26,10 @@ def test_a_missing_device_decides_the_exit_code():
 
 def test_this_machine(tmp_path, capsys):
   runs = tmp_path / 'new' / 'runs'
-  code = doctor.main(['--json', '--seconds=600', f'--runs={runs}'])
+  with pytest.raises(SystemExit) as ending:
+    main.main(['doctor', '--json', '--seconds=600', f'--runs={runs}'])
   report = json.loads(capsys.readouterr().out)
-  assert code == report['exit_code']
+  assert ending.value.code == report['exit_code']
   assert report['devices'] == [{'platform': 'cpu', 'kind': 'cpu'}] * 8
   assert {'jax', 'jaxlib', 'flax', 'optax'} <= set(report['packages'])
   findings = {f['check']: f for f in report['findings']}

@@ -1,22 +1,17 @@
-import contextlib
+"""The command line: what is refused, what is explained, what it imports."""
+
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from experiments.commands import main
+from experiments.machine import process, usage
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 900  # a hang, on a machine however slow
-# Three shapes of one layer: enough for two workers, seconds to train.
-SMALL = ['depth', '--preset=smoke', '--strata=text',
-         '--config.model.n_layers=1', '--config.train.steps=40']
 
 
 def fails(arguments, capsys):
@@ -27,38 +22,98 @@ def fails(arguments, capsys):
 
 @pytest.mark.parametrize(('arguments', 'says'), [
   (['rnu', 'depth'], 'did you mean run'),
+  (['--preset=cpu'], '--preset'),
   (['plan', 'dept'], 'did you mean depth'),
+  (['plan', 'depth', 'text'], "'text' is one name too many for fathom plan"),
   (['plan', 'depth', '--preset=cpuu'], 'did you mean cpu'),
   (['plan', 'depth', '--strata=txt'], 'did you mean text'),
-  (['plan', 'depth', '--presets=cpu'], "'presets'"),
-  (['plan'], 'name one experiment'),
+  (['plan', 'depth', '--presets=cpu'], 'did you mean --preset'),
+  (['plan', 'depth', '--preset'], '--preset'),
+  (['run', 'depth', '--worker=2'], 'did you mean --workers'),
+  (['run', 'depth', '--workers=-1'], 'whole number from 0 on'),
+  (['plan'], 'name one experiment: depth'),
   (['plan', 'depth', '--config.model.n_layer=3'],
    'did you mean --config.model.n_layers'),
+  (['plan', 'depth', '--config.model.norm'], '--config.model.norm has no'),
   (['plan', 'depth', '--strata=text', '--config.model.n_heads=7'],
    'model.mixer.n_heads: 7 does not divide'),
   (['plan', 'depth', '--strata=text', '--config.model.mask=bidirectional'],
    'model.mask'),
+  (['plan', 'depth', '--strata=text', '--config.model.n_layers=6'],
+   'fathom sweep CONFIG --config.model.n_layers=6'),
   (['plan', 'depth', '--config.data.text_path=/no/such/file'],
    '/no/such/file'),
   (['plan', 'depth', '--strata=hierarchy', '--config.data.levels=0'],
    'data.source.levels'),
-  (['plan', 'depth', '--strata=text', '--config.data.hops=3'],
-   'nothing that text runs has such a field'),
+  (['doctor', '--config.model.norm=rms'], 'fathom doctor takes no --config'),
+  (['doctor', '--platform=gpuu'], 'did you mean gpu'),
+  (['init'], 'name a folder'),
 ])
 def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):
   code, message = fails(arguments, capsys)
-  assert code == 2
+  assert code == usage.USAGE
   assert says in message
   assert message.startswith('fathom: ')
-  assert 'Traceback' not in message
+  assert message.count('\n') == 1
 
 
-@pytest.mark.parametrize('command', main.COMMANDS)
-def test_every_command_explains_itself(command, capsys):
+@pytest.mark.parametrize('arguments', [
+  ['plan', 'depth', '--preset=smoke'], ['plan', '--preset', 'smoke', 'depth'],
+  ['--help'], ['list']])
+def test_names_and_flags_come_in_any_order(arguments, tmp_path, capsys,
+                                           monkeypatch):
+  monkeypatch.chdir(tmp_path)
   with pytest.raises(SystemExit) as stopped:
-    main.main([command, '--help'])
+    main.main(arguments)
   assert stopped.value.code == 0
-  assert 'fathom' in capsys.readouterr().out
+  assert 'depth' in capsys.readouterr().out or arguments[0] == 'plan'
+
+
+@pytest.mark.parametrize('verb', main.VERBS)
+def test_every_verb_explains_itself(verb, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main([verb, '--help'])
+  assert stopped.value.code == 0
+  said = capsys.readouterr().out
+  assert f'usage: fathom {verb}' in said
+  # More than its flags: a sentence that starts with what it does.
+  assert any(line.endswith('.') and line[0].isupper()
+             for line in said.splitlines() if line)
+
+
+def test_help_lists_each_verb_and_no_worker(capsys):
+  code, _ = fails(['--help'], capsys)
+  assert code == 0
+  main.parser().print_help()
+  said = capsys.readouterr().out
+  for verb in main.VERBS:
+    assert f'\n    {verb} ' in said
+  assert f'\n    {main.WORKER}' not in said
+
+
+def test_no_command_at_all_is_bad_usage_and_explained(capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main([])
+  assert stopped.value.code == usage.USAGE
+  assert 'usage: fathom' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('arguments', [['--help'], ['train', '--help'],
+                                       ['plan', 'depth', '--presets=cpu']])
+def test_help_and_typos_come_at_once(arguments):
+  """They import nothing that takes its time."""
+  program = f"""
+import sys
+from experiments.commands import main
+try:
+  main.main({arguments!r})
+except SystemExit:
+  slow = {{'jax', 'numpy', 'polars', 'matplotlib', 'rich', 'scipy'}}
+  sys.stderr.write(f'imported {{sorted(slow & set(sys.modules))}}')
+"""
+  done = subprocess.run([sys.executable, '-P', '-c', program], cwd=ROOT,
+                        capture_output=True, text=True, check=True)
+  assert done.stderr.endswith('imported []')
 
 
 def test_plan_names_every_run_and_starts_nothing(tmp_path, capsys):
@@ -68,13 +123,24 @@ def test_plan_names_every_run_and_starts_nothing(tmp_path, capsys):
   printed = capsys.readouterr().out
   assert 'chain_of_thought' in printed
   assert 'matched parameters' in printed
+  assert '0 done' in printed
   assert not list(tmp_path.iterdir())
 
 
-def test_config_says_where_values_come_from(capsys):
+def test_status_says_what_is_to_do(tmp_path, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['status', 'depth', '--preset=smoke', '--strata=text',
+               f'--runs={tmp_path}'])
+  assert stopped.value.code == 0
+  printed = capsys.readouterr().out
+  assert printed.count('to do') == 3  # two depths, one of them matched
+  assert '0/6 runs done' in printed
+
+
+def test_config_says_where_values_come_from(tmp_path, capsys):
   with pytest.raises(SystemExit):
-    main.main(['config', 'depth', '--strata=text',
-                       '--config.model.norm=rms'])
+    main.main(['config', 'depth', '--strata=text', f'--runs={tmp_path}',
+               '--config.model.norm=rms'])
   lines = capsys.readouterr().out.splitlines()
   origin = {line.split()[0]: line for line in lines if '.' in line[:20]}
   assert 'command line' in origin['model.norm']
@@ -83,86 +149,50 @@ def test_config_says_where_values_come_from(capsys):
   assert 'default' in origin['model.activation']
 
 
-def fathom(*arguments, environment):
-  return subprocess.Popen(
-    [sys.executable, '-m', 'experiments', *arguments], cwd=ROOT,
-    env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    text=True, start_new_session=True)
+@pytest.mark.parametrize('verb', ['plan', 'status', 'results', 'report', 'run'])
+def test_results_of_an_earlier_layout_are_not_mixed_with_new_ones(
+    verb, tmp_path, capsys):
+  (tmp_path / 'depth' / 'groups').mkdir(parents=True)
+  code, message = fails([verb, 'depth', f'--runs={tmp_path}'], capsys)
+  assert code == usage.USAGE
+  assert 'earlier layout' in message
+  assert '--runs' in message
 
 
-def begun(folder):
-  """Whether a sweep has begun its first runs."""
-  return any(folder.glob('depth/groups/*/members.json'))
-
-
-def finished(folder):
-  """How many of a sweep's runs are finished."""
-  return len(list(folder.glob('depth/runs/*/result.json')))
-
-
-def table(folder):
-  path, = folder.glob('depth/smoke-*/results.parquet')
-  return pl.read_parquet(path)
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_ends_in_the_same_table(
-    tmp_path, monkeypatch, capsys):
-  environment = {**os.environ, 'XLA_FLAGS': ''}
-  environment.pop('NPROC')
-  whole = fathom('run', *SMALL, f'--runs={tmp_path / "whole"}',
-                 environment=environment)
-  printed, _ = whole.communicate(timeout=SECONDS)
-  # Pinning n leaves the depths that the claim compares out.
-  assert 'INCOMPLETE' in printed, printed
-  assert whole.returncode == 1
-
-  rng = random.Random(0)
-  for more in (0, 1):
-    goal = finished(tmp_path / 'cut') + more
-    cut = fathom('run', *SMALL, f'--runs={tmp_path / "cut"}',
-                 environment=environment)
-    while cut.poll() is None and not (
-        begun(tmp_path / 'cut') and finished(tmp_path / 'cut') >= goal):
-      time.sleep(0.01)
-    time.sleep(rng.uniform(0, 1))
-    with contextlib.suppress(ProcessLookupError):
-      os.killpg(cut.pid, signal.SIGKILL)
-    cut.communicate()
-  last = fathom('run', *SMALL, f'--runs={tmp_path / "cut"}',
-                environment=environment)
-  printed, _ = last.communicate(timeout=SECONDS)
-  assert table(tmp_path / 'cut').equals(table(tmp_path / 'whole')), printed
-  assert 'missing' not in set(table(tmp_path / 'cut')['status'])
-
-  for name in ('XLA_FLAGS', 'JAX_PLATFORMS'):  # are set for what follows
-    monkeypatch.setenv(name, os.environ[name])
-  with pytest.raises(SystemExit) as again:
-    main.main(['run', *SMALL, f'--runs={tmp_path / "cut"}'])
-  assert again.value.code == 1
-  printed = capsys.readouterr().out
-  count = printed.split(' runs, ')[0].rsplit(' ', 1)[1]
-  assert f'{count} runs, {count} done already' in printed
-
-
-@pytest.mark.slow
-def test_asking_for_an_absent_platform_is_exit_code_3(tmp_path):
-  environment = {k: v for k, v in os.environ.items() if k != 'JAX_PLATFORMS'}
-  asked = fathom('run', *SMALL, '--config.mesh.platform=tpu',
-                 f'--runs={tmp_path}', environment=environment)
-  printed, _ = asked.communicate(timeout=SECONDS)
-  assert asked.returncode == 3, printed
-  assert 'mesh.platform=tpu' in printed
+@pytest.mark.parametrize('intruder', ['data/__init__.py', 'train.py', 'jax.py'])
+def test_an_intruder_is_named(intruder, tmp_path):
+  path = tmp_path / intruder
+  path.parent.mkdir(exist_ok=True)
+  path.write_text('raise RuntimeError("not ours")')
+  done = subprocess.run(
+    [sys.executable, '-m', 'experiments', 'list'], cwd=tmp_path, check=False,
+    env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{ROOT}'},
+    capture_output=True, text=True)
+  assert done.returncode == usage.USAGE
+  assert done.stderr.startswith(f'fathom: {path} stands where')
+  assert done.stderr.count('\n') == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('arguments', [
-  ('run', *SMALL), ('train', 'lm-small'), ('bench',)], ids=lambda a: a[0])
-def test_so_is_asking_for_it_in_the_environment(arguments, tmp_path):
-  runs = () if arguments == ('bench',) else (f'--runs={tmp_path}',)
-  asked = fathom(*arguments, *runs,
-                 environment={**os.environ, 'JAX_PLATFORMS': 'tpu'})
-  printed, _ = asked.communicate(timeout=SECONDS)
-  assert asked.returncode == 3, printed
-  assert 'JAX_PLATFORMS=tpu' in printed
-  assert 'Traceback' not in printed
+  ('run', 'depth', '--preset=smoke', '--strata=text'), ('train', 'lm-small'),
+  ('bench',)], ids=lambda a: a[0])
+@pytest.mark.parametrize('asked', ['flag', 'environment'])
+def test_asking_for_an_absent_platform_is_exit_code_3(arguments, asked,
+                                                      tmp_path):
+  environment = {**os.environ, 'JAX_PLATFORMS': 'tpu'}
+  if arguments != ('bench',):
+    arguments += (f'--runs={tmp_path}',)
+  if asked == 'flag':
+    if arguments == ('bench',):
+      pytest.skip('bench takes no config')
+    del environment['JAX_PLATFORMS']
+    arguments += ('--config.mesh.platform=tpu',)
+  done = subprocess.run(
+    process.command(*arguments), cwd=ROOT, env=environment, check=False,
+    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    timeout=SECONDS)
+  assert done.returncode == usage.DEVICE, done.stdout
+  assert ('mesh.platform=tpu' if asked == 'flag' else
+          'JAX_PLATFORMS=tpu') in done.stdout
+  assert 'Traceback' not in done.stdout

@@ -1,0 +1,142 @@
+"""An experiment in anyone's file, from a folder full of traps."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from experiments import claims
+from experiments.commands import init, main
+from experiments.machine import process, usage
+from experiments.machine.usage import UsageError
+
+SECONDS = 900  # a hang, on a machine however slow
+MINIMAL = """
+from experiments.sweeps.experiment import Experiment, Part
+EXPERIMENT = Experiment({name!r}, 'A title',
+                        (Part('one', lambda preset, pins: ()),))
+"""
+
+
+@pytest.fixture
+def trapped(tmp_path, monkeypatch):
+  """A folder whose names are those of our packages, and of jax."""
+  for name in ('data', 'train'):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / '__init__.py').write_text('raise RuntimeError("theirs")')
+  for name in ('model.py', 'jax.py'):
+    (tmp_path / name).write_text('raise RuntimeError("theirs")')
+  monkeypatch.chdir(tmp_path)
+  return tmp_path
+
+
+def fathom(*arguments, cwd):
+  environment = {k: v for k, v in os.environ.items() if k != 'NPROC'}
+  done = subprocess.run(
+    process.command(*arguments), cwd=cwd, check=False, text=True,
+    env={**environment, 'XLA_FLAGS': ''}, timeout=SECONDS,
+    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+  return done.returncode, done.stdout
+
+
+def test_a_file_is_an_experiment_with_what_stands_beside_it(tmp_path):
+  (tmp_path / 'neighbour.py').write_text('NAME = "mine"')
+  path = tmp_path / 'my-depth.py'
+  path.write_text('import neighbour\n' + MINIMAL.format(name='mine'))
+  assert claims.load(str(path)).name == 'mine'
+
+
+@pytest.mark.parametrize(('text', 'says'), [
+  (None, 'no such file'),
+  ('', 'sets no EXPERIMENT'),
+  ('EXPERIMENT = {}', 'EXPERIMENT is a dict'),
+  ('x = 1\ny = = 2\n', r'wrong.py, line 2: invalid syntax'),
+  ('x = 1\ny = x / 0\n', r'wrong.py, line 2: ZeroDivisionError'),
+  ('import other', r'other.py, line 3: KeyError'),
+  ('import nothing_of_this_name', 'line 1: ModuleNotFoundError'),
+  (MINIMAL.format(name='a/b'), 'must be the name of a folder'),
+  (MINIMAL.format(name='trained'), 'none of trained'),
+])
+def test_a_file_that_is_none_is_refused_with_its_line(text, says, tmp_path,
+                                                      capsys):
+  (tmp_path / 'other.py').write_text('\n\n{}["x"]\n')
+  path = tmp_path / 'wrong.py'
+  if text is not None:
+    path.write_text(text)
+  with pytest.raises(UsageError, match=says):
+    claims.load(str(path))
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['plan', str(path)])
+  assert stopped.value.code == usage.USAGE
+  assert capsys.readouterr().err.count('\n') == 1
+
+
+def test_claims_are_found_by_name():
+  assert 'depth' in claims.names()
+  for name in claims.names():
+    assert claims.load(name).name == name
+  with pytest.raises(UsageError, match='did you mean depth'):
+    claims.load('dept')
+
+
+def test_list_names_claims_and_configs(capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['list'])
+  assert stopped.value.code == 0
+  printed = capsys.readouterr().out
+  for name in (*claims.names(), 'lm-small'):
+    assert f'  {name} ' in printed
+  assert claims.load('depth').title in printed
+
+
+def test_init_writes_once(trapped, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['init', 'idea'])
+  assert stopped.value.code == 0
+  path = trapped / 'idea' / 'idea.py'
+  assert f'fathom run {Path("idea/idea.py")}' in capsys.readouterr().out
+  assert init.TEMPLATE.stem not in path.read_text()
+  assert claims.load(str(path)).name == 'idea'
+  path.write_text('mine now')
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['init', 'idea'])
+  assert stopped.value.code == usage.USAGE
+  assert 'is there already' in capsys.readouterr().err
+  assert path.read_text() == 'mine now'
+
+
+def test_init_needs_a_name_that_python_takes(trapped):
+  with pytest.raises(UsageError, match='use letters'):
+    init.act(main.parse(['init', '3-ideas']))
+  assert not (trapped / '3-ideas').exists()
+
+
+@pytest.mark.slow
+def test_what_init_writes_runs_among_traps(trapped):
+  assert fathom('init', 'idea', cwd=trapped)[0] == 0
+  code, printed = fathom('run', 'idea/idea.py', '--preset=smoke', cwd=trapped)
+  assert code == 0, printed
+  assert 'INVALID' in printed  # ten steps teach nothing: its control says so
+  folder = trapped / 'runs' / 'idea' / 'smoke'
+  assert (folder / 'figures' / 'links-accuracy.svg').exists()
+  assert 'second layer' in (folder / 'report.md').read_text()
+  code, printed = fathom('run', 'idea/idea.py', '--preset=smoke', cwd=trapped)
+  assert '4 runs, 4 done already' in printed
+  for verb, says in (('status', '4/4 runs done'), ('results', 'rows from 4/4'),
+                     ('report', 'INVALID'), ('config', 'model.n_layers')):
+    code, printed = fathom(verb, 'idea/idea.py', '--preset=smoke', cwd=trapped)
+    assert code == 0, printed
+    assert says in printed
+
+
+@pytest.mark.slow
+def test_train_runs_among_traps(trapped):
+  code, printed = fathom(
+    'train', 'lm-small', '--config.model.n_layers=1',
+    '--config.model.d_model=16', '--config.model.n_heads=2',
+    '--config.data.length=16', '--config.data.batch_size=4',
+    '--config.train.steps=20', '--config.train.evaluate_every=0', cwd=trapped)
+  assert code == 0, printed
+  assert 'Held-out loss' in printed
+  assert len(list((trapped / 'runs' / 'trained').iterdir())) == 1
