@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from experiments.commands.parser import Parser
 from experiments.machine import process, usage
-from experiments.machine.usage import DeviceError, UsageError
+from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
 
 VERBS = ('run', 'plan', 'status', 'results', 'report', 'config', 'sweep',
@@ -88,22 +88,15 @@ def parse(arguments: Sequence[str]) -> Namespace:
 
 def _stop(error: Exception) -> NoReturn:
   """Ends with what went wrong, in one line where a person can mend it."""
-  if isinstance(error, UsageError):  # does without the imports below
+  if isinstance(error, UsageError):  # does without the import below
     _say(error)
     sys.exit(usage.USAGE)
-  from data.errors import InputError
   from experiments.runs import failure
-  from model.config import ConfigError
-  if isinstance(error, ConfigError | InputError):
-    _say(error)
-    sys.exit(usage.USAGE)
-  if isinstance(error, DeviceError):
-    _say(error)
-    sys.exit(usage.DEVICE)
-  if not isinstance(error, OSError) and failure.kind(error) == 'crash':
+  kind = failure.kind(error)
+  if kind == 'crash':
     raise error
-  _say(failure.message(error))
-  sys.exit(usage.FAILED)
+  _say(error if kind in ('config', 'device') else failure.message(error))
+  sys.exit(failure.exit_code(error))
 
 
 def _say(reason: object) -> None:

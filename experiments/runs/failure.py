@@ -6,6 +6,7 @@ from typing import Literal
 import jax
 
 from data.errors import InputError
+from experiments.machine import usage
 from experiments.machine.usage import DeviceError, UsageError
 from model.config import ConfigError
 from train.stop import CheckpointError, SaveError
@@ -44,6 +45,12 @@ def kind(error: BaseException) -> Kind:
     if any(word in text for word in _NETWORK):
       return 'infrastructure'
   return 'crash'
+
+
+def exit_code(error: BaseException) -> int:
+  """How a command ends that an error ends."""
+  return {'config': usage.USAGE, 'device': usage.DEVICE}.get(
+    kind(error), usage.FAILED)
 
 
 def ends_all(error: BaseException) -> bool:

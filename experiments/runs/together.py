@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jax
 
-from experiments.machine import usage
 from experiments.runs import failure
 from experiments.runs.peers import Peers
 from train import distributed
@@ -55,12 +54,7 @@ def run(cluster: Cluster | None, folder: Path,
     print(f'fathom: process {process} ends: {gone or reason}', file=sys.stderr,
           flush=True)
     # An orderly exit would wait for processes that are no more.
-    os._exit(_code(error))
-
-
-def _code(error: BaseException) -> int:
-  return {'config': usage.USAGE, 'device': usage.DEVICE}.get(
-    failure.kind(error), usage.FAILED)
+    os._exit(failure.exit_code(error))
 
 
 def _peers(cluster: Cluster, folder: Path) -> Peers:

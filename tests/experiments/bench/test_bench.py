@@ -59,7 +59,7 @@ def test_names_on_the_command_line_are_those_that_are_measured():
 @pytest.mark.parametrize(('argument', 'says'), [
   ('--parts=speed', 'scaling'), ('--sizes=XL', 'S, M, L'),
   ('train', 'flags only')])
-def test_bad_usage_is_endingcode_2(argument, says, capsys):
+def test_bad_usage_is_exit_code_2(argument, says, capsys):
   with pytest.raises(SystemExit) as ending:
     main.main(['bench', argument])
   assert ending.value.code == 2
