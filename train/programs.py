@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+import data
 import model
-from data.batch import Batch, Instance, Source, SourceConfig
+from data.batch import Batch, Instance, Source
 from model import Layout, backend
 from train import feeds, fitting, placement, replica
 from train.config import Config
@@ -67,25 +68,16 @@ def source_of(config: Config) -> Source:
   Raises:
     InputError: as `data.batch.SourceConfig.open`.
   """
-  return _opened(shape(config).data.source)
+  return data.opened(shape(config).data.source)
 
 
 def others_of(config: Config) -> dict[str, Any]:
   """The further `Source`s that a run is evaluated on, by name.
 
   Raises:
-    InputError: as `data.batch.SourceConfig.open`.
+    InputError: as `data.evaluation_sources`.
   """
-  sources: dict[str, Any] = {}
-  for i, kind in enumerate(getattr(config.data, 'evaluate', ()), 1):
-    name = kind.name if kind.name not in sources else f'{kind.name}-{i}'
-    sources[name] = _opened(kind)
-  return sources
-
-
-@functools.lru_cache
-def _opened(config: SourceConfig) -> Source:
-  return config.open()
+  return dict(data.evaluation_sources(shape(config).data))
 
 
 def complete(config: Config) -> Config:

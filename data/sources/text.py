@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 from collections.abc import Mapping, Sized
 from typing import Any, ClassVar
 
@@ -33,8 +34,8 @@ class TextConfig:
 
   @property
   def name(self) -> str:
-    """The path of the text."""
-    return self.text_path or 'embedded prose'
+    """The text's own name, without its folder: results may travel."""
+    return pathlib.PurePath(self.text_path).name or 'embedded prose'
 
   def open(self) -> 'TextSource':
     """Reads the text, or opens the prepared corpus that `text_path` names.

@@ -51,8 +51,9 @@ def fields(config: Config) -> dict[str, Any]:
   What a data source reads from files is there as the source's fingerprint.
   """
   found = _differing(config, '')
-  fingerprint = programs.source_of(config).fingerprint
-  return {**found, 'fingerprint': fingerprint} if fingerprint else found
+  sources = [programs.source_of(config), *programs.others_of(config).values()]
+  fingerprints = [source.fingerprint for source in sources]
+  return {**found, 'fingerprints': fingerprints} if any(fingerprints) else found
 
 
 def as_dict(config: Any) -> Any:
@@ -107,14 +108,24 @@ def _differing(config: Any, prefix: str) -> dict[str, Any]:
                else field.default)
     if overrides.kinds(field):
       name = overrides.kind_name(field, value)
-      if name != overrides.kind_name(field, default):
+      if (default is dataclasses.MISSING
+          or name != overrides.kind_name(field, default)):
         found[path] = name
       found |= _differing(value, path + '.')
     elif dataclasses.is_dataclass(value):
       found |= _differing(value, path + '.')
     elif value != default:
-      found[path] = as_dict(value)
+      found[path] = _element(value)
   return found
+
+
+def _element(value: Any) -> Any:
+  """A value of a field; of what a tuple holds, what differs likewise."""
+  if isinstance(value, tuple):
+    return [_element(item) for item in value]
+  if dataclasses.is_dataclass(value):
+    return {'type': type(value).__name__, **_differing(value, '')}
+  return value
 
 
 def _files(path: Path) -> dict[str, str]:

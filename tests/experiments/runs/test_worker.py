@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from data import DataConfig
+from data.sources.mixture import MixtureConfig
+from data.sources.mixture import Part as Share
 from data.sources.pointer_chasing import PointerChasingConfig
+from data.sources.text import TextConfig
 from experiments.machine import usage
 from experiments.runs import failure, instrument, outcome, remaining
 from experiments.runs.executor import Executor
@@ -242,6 +245,39 @@ def test_runs_start_from_a_run_that_is_trained_once(tmp_path):
   assert first['norm'] - first['moved'] == pytest.approx(size, rel=1e-6)
   again = instrument.stored(store, task)
   assert same(again.initial, parent)
+
+
+def test_a_child_with_replay_is_scored_on_both_texts(tmp_path):
+  """Fine-tuning for real: what is new, some of what was, and both scores."""
+  def text(name, line):
+    path = tmp_path / name
+    path.write_text(''.join(line.format(i, i * i) for i in range(900)))
+    return TextConfig(length=16, text_path=str(path))
+
+  old = text('old', 'The square of {} is {}.\n\n')
+  new = text('new', '{} times itself makes {}!\n\n')
+  base = dataclasses.replace(
+    TINY, model=dataclasses.replace(TINY.model, mask='causal'),
+    data=DataConfig(old, batch_size=4))
+  replay = DataConfig(MixtureConfig((Share(new, 3.0), Share(old, 1.0))),
+                      batch_size=4, evaluate=(old, new))
+
+  def sweep(preset, pins):
+    return (Cell('replay', 'mixed', Train(
+      dataclasses.replace(base, data=replay), start=Train(base))),)
+
+  planned = make(tmp_path / 'runs', part('replay', None, sweep))
+  assert do(planned) == 0
+  scored = {(r['where'].get('source'), r['where'].get('group')): r['value']
+            for r in rows(planned, planned.cells[0].task, 'replay')
+            if r['metric'] == 'loss'}
+  assert set(scored) == {  # each part of the mixture, and each text
+    (None, 'old'), (None, 'new'), ('old', None), ('new', None)}
+  assert all(map(np.isfinite, scored.values()))
+  curve = [r['where'] for r in rows(planned, planned.cells[0].task, 'replay')
+           if r['metric'] == 'validation_loss']
+  assert {w.get('source') for w in curve} == {
+    None, 'old', 'new'}
 
 
 def test_a_large_run_leaves_its_parameters_in_its_checkpoint(

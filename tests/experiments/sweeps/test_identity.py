@@ -6,6 +6,10 @@ import pathlib
 
 import pytest
 
+from data import DataConfig
+from data.sources.mixture import MixtureConfig, Part
+from data.sources.pointer_chasing import PointerChasingConfig
+from data.sources.text import TextConfig
 from experiments.sweeps import identity, overrides
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
@@ -136,3 +140,25 @@ def test_exact_cases_differ_by_their_values():
   assert len(ids) == 5
   with pytest.raises(TypeError, match='cannot be a case'):
     run_id(Exact(('a', object())))
+
+
+def test_a_mixture_is_known_by_what_its_parts_are(tmp_path):
+  def mixed(*weights, **fields):
+    parts = tuple(Part(PointerChasingConfig(symbols=9, **fields), weight)
+                  for weight in weights)
+    return run_id(Train(programs.complete(dataclasses.replace(
+      Config(), model=dataclasses.replace(
+        Config().model, mask='bidirectional', position='none'),
+      data=DataConfig(MixtureConfig(parts))))))
+
+  assert mixed(1.0, 2.0) == mixed(1.0, 2.0)
+  assert len({mixed(1.0, 2.0), mixed(2.0, 1.0), mixed(1.0, 2.0, queries='all'),
+              mixed(1.0)}) == 4
+
+
+def test_what_it_is_scored_on_is_part_of_it():
+  plain = dataclasses.replace(Config(), data=DataConfig(TextConfig(length=16)))
+  scored = dataclasses.replace(plain, data=dataclasses.replace(
+    plain.data, evaluate=(TextConfig(length=16, held_out=0.2),)))
+  ids = {run_id(Train(programs.complete(c))) for c in (plain, scored)}
+  assert len(ids) == 2
