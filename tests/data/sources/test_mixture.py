@@ -78,8 +78,8 @@ def test_sizes_and_groups_are_those_of_all_parts(source, texts):
   assert source.length == LENGTH
   assert source.vocab_size == max(part.vocab_size for part in source.parts)
   assert source.bytes_V is None  # not all of it is text
-  assert source.groups == (texts[0].text_path, 'hop_string: 1', 'hop_string: 2',
-                           texts[1].text_path)
+  assert source.groups == (texts[0].name, 'hop_string: 1', 'hop_string: 2',
+                           texts[1].name)
 
 
 def test_traced_it_is_the_same(source):
@@ -178,7 +178,7 @@ def test_evaluation_sources_have_names_and_the_tokens_of_the_text(
   found = evaluation_sources(
     DataConfig(texts[0], evaluate=(texts[1], chase, other)))
   assert [name for name, _ in found] == [
-    texts[1].text_path, 'pointer_chasing', 'pointer_chasing-2']
+    texts[1].name, 'pointer_chasing', 'pointer_chasing-2']
   assert [source.groups for _, source in found[1:]] == [('1', '2'), ('2',)]
   assert evaluation_sources(DataConfig(texts[0])) == ()
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
