@@ -58,7 +58,7 @@ def test_names_on_the_command_line_are_those_that_are_measured():
 
 @pytest.mark.parametrize(('argument', 'says'), [
   ('--parts=speed', 'scaling'), ('--sizes=XL', 'S, M, L'),
-  ('train', 'flags only')])
+  ('train', 'one name too many')])
 def test_bad_usage_is_exit_code_2(argument, says, capsys):
   with pytest.raises(SystemExit) as ending:
     main.main(['bench', argument])

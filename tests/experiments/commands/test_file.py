@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ from experiments.sweeps.experiment import Experiment, Part
 EXPERIMENT = Experiment({name!r}, 'A title',
                         (Part('one', lambda preset, pins: ()),))
 """
+
+
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch):
+  """Files of other tests are no neighbours."""
+  monkeypatch.setattr(sys, 'path', list(sys.path))
 
 
 @pytest.fixture

@@ -173,26 +173,27 @@ def test_an_intruder_is_named(intruder, tmp_path):
   assert done.stderr.count('\n') == 1
 
 
+RUN = ('run', 'depth', '--preset=smoke', '--strata=text')
+FLAG = '--config.mesh.platform=tpu'
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('arguments', [
-  ('run', 'depth', '--preset=smoke', '--strata=text'), ('train', 'lm-small'),
-  ('bench',)], ids=lambda a: a[0])
-@pytest.mark.parametrize('asked', ['flag', 'environment'])
-def test_asking_for_an_absent_platform_is_exit_code_3(arguments, asked,
-                                                      tmp_path):
-  environment = {**os.environ, 'JAX_PLATFORMS': 'tpu'}
-  if arguments != ('bench',):
-    arguments += (f'--runs={tmp_path}',)
-  if asked == 'flag':
-    if arguments == ('bench',):
-      pytest.skip('bench takes no config')
-    del environment['JAX_PLATFORMS']
-    arguments += ('--config.mesh.platform=tpu',)
+@pytest.mark.parametrize(('arguments', 'environment', 'says'), [
+  ((*RUN, FLAG), None, FLAG), ((*RUN, FLAG, '--workers=0'), None, FLAG),
+  (('train', 'lm-small', FLAG), None, FLAG),
+  (RUN, 'tpu', 'JAX_PLATFORMS=tpu'),
+  (('train', 'lm-small'), 'tpu', 'JAX_PLATFORMS=tpu'),
+  (('bench',), 'tpu', 'JAX_PLATFORMS=tpu')])
+def test_asking_for_an_absent_platform_is_exit_code_3(arguments, environment,
+                                                      says, tmp_path):
+  variables = {k: v for k, v in os.environ.items() if k != 'JAX_PLATFORMS'}
+  if environment:
+    variables['JAX_PLATFORMS'] = environment
+  runs = () if arguments == ('bench',) else (f'--runs={tmp_path}',)
   done = subprocess.run(
-    process.command(*arguments), cwd=ROOT, env=environment, check=False,
+    process.command(*arguments, *runs), cwd=ROOT, env=variables, check=False,
     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     timeout=SECONDS)
   assert done.returncode == usage.DEVICE, done.stdout
-  assert ('mesh.platform=tpu' if asked == 'flag' else
-          'JAX_PLATFORMS=tpu') in done.stdout
+  assert says in done.stdout
   assert 'Traceback' not in done.stdout

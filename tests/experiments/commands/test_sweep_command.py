@@ -185,3 +185,23 @@ def test_killed_at_any_moment_it_ends_in_the_same_table(tmp_path):
   assert '6 runs, 4 done already' in printed
   old = table(tmp_path / 'whole')
   assert table(tmp_path / 'cut').filter(pl.col('seed') < 2).equals(old)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('workers', [0, 2])
+def test_told_to_stop_it_saves_and_ends_with_75(workers, tmp_path):
+  environment = {**os.environ, 'XLA_FLAGS': ''}
+  environment.pop('NPROC')
+  running = fathom(*SMALL, '--config.train.steps=1000000',
+                   f'--workers={workers}', f'--runs={tmp_path}',
+                   environment=environment)
+  deadline = time.monotonic() + SECONDS
+  while not list(tmp_path.glob('together/*/metrics.jsonl')):
+    assert running.poll() is None
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+  running.send_signal(signal.SIGTERM)
+  printed, _ = running.communicate(timeout=SECONDS)
+  assert running.returncode == usage.PREEMPTED, printed
+  assert printed.count('Told to stop') == 1
+  assert 'goes on from there' in printed
