@@ -6,6 +6,7 @@ that help is there at once. Exit codes stand in `machine/usage.py`.
 """
 
 import importlib
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
       sys.exit(usage.USAGE)
     options = parse(arguments)
     sys.exit(options.act(options))
+  except BrokenPipeError:  # `| head` has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(usage.FAILED)
   except Exception as error:
     _stop(error)
   except KeyboardInterrupt:
