@@ -4,6 +4,7 @@ import humanize
 from rich.console import Console
 from rich.table import Table
 
+from data.text import leak
 from experiments.launch import workers
 from experiments.runs import remaining
 from experiments.runs.store import Store
@@ -13,6 +14,7 @@ from experiments.sweeps.identity import run_id
 from experiments.sweeps.packing import Group
 from experiments.sweeps.plan import Plan
 from experiments.sweeps.task import Task, Train
+from train import programs
 
 # Wide enough for a run's line when the output goes to a file.
 FILE_WIDTH = 120
@@ -36,11 +38,25 @@ def print_plan(plan: Plan) -> None:
     for note in (part.notes(plan.preset, plan.pins[part.name]) if part.notes
                  else ()):
       print(f'{part.name}: {note}')
+  for sentence in texts(plan):
+    print(sentence)
   seconds, basis = estimate(plan)
   print(f'{len(tasks)} runs in {len(plan.groups())} groups, '
         f'{sum(map(cost.flops, tasks)):.2e} FLOPs in all; '
         f'{remaining.done(plan, store)} done.\nWhat is missing should take '
         f'{humanize.precisedelta(round(seconds))} at {basis}.')
+
+
+def texts(plan: Plan) -> list[str]:
+  """What has to be told of the texts that a plan's runs are scored on."""
+  configs = [c for group in plan.groups() for c in group.configs]
+  sources = dict.fromkeys(
+    source for config in configs
+    for source in (programs.source_of(config),
+                   *programs.others_of(config).values()))
+  return list(dict.fromkeys(
+    sentence for source in sources
+    for sentence in leak.sentences(source.fingerprint)))
 
 
 def _sizes(task: Task) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def perform(plan: Plan, options: argparse.Namespace) -> int:
   """Runs what is missing of a plan and writes its report; the exit code."""
   import jax
 
-  from experiments.commands import conclusion, execution
+  from experiments.commands import conclusion, execution, listing
   from experiments.machine import usage
   from experiments.runs import remaining
   from experiments.runs.store import Store
@@ -46,7 +46,7 @@ def perform(plan: Plan, options: argparse.Namespace) -> int:
   count, done = len(plan.run_ids()), remaining.done(plan, Store(plan.runs))
   if mine is None or mine.process <= 0:
     print(f'{plan.experiment.name} ({plan.preset}): {count} runs, {done} done '
-          'already.', flush=True)
+          'already.', *listing.texts(plan), sep='\n', flush=True)
     if done < count:
       conclusion.seal(plan)
   if done < count:

@@ -55,7 +55,7 @@ def act(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace, config: Config, mine: Any) -> int:
   import jax
 
-  from experiments.commands import execution
+  from experiments.commands import execution, listing
   from experiments.runs.store import Store
   plan = single(options.config, config, options.runs)
   run_id, = plan.run_ids()
@@ -65,6 +65,8 @@ def _train(options: argparse.Namespace, config: Config, mine: Any) -> int:
     with store.lease([run_id]) as free:
       if not free:
         print('Another process trains this run: waiting for it.', flush=True)
+    for sentence in listing.texts(plan):
+      print(sentence, flush=True)
   code = execution.work(plan, lambda: _audience(options.config, config), mine,
                         options.profile)
   if mine and jax.process_index() > 0:
