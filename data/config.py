@@ -9,7 +9,7 @@ import functools
 
 from data.batch import Source, SourceConfig
 from data.sources import SOURCES
-from data.sources.mixture import check_resident, check_same_tokens, unique
+from data.sources.mixture import check_same_tokens, unique
 from data.sources.text import TextConfig
 
 
@@ -38,13 +38,12 @@ def evaluation_sources(config: DataConfig) -> tuple[tuple[str, Source], ...]:
   """What a run is scored on beside its own source: names, all different.
 
   Raises:
-    InputError: a source that cannot be opened, that streams, or whose ids
-      stand for other bytes than those that the run is trained on.
+    InputError: a source that cannot be opened, or whose ids stand for
+      other bytes than those that the run is trained on.
   """
   names = unique(source.name for source in config.evaluate)
   named = {name: opened(source)
            for name, source in zip(names, config.evaluate)}
-  check_resident('data.evaluate', named)
   if named:
     check_same_tokens('data.evaluate',
                       {'data.source': opened(config.source), **named})

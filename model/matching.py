@@ -24,25 +24,25 @@ class Match:
   Attributes:
     config: the base with the changes asked for and the width found.
     hold: what was to stay equal.
-    wanted: the base model's count.
+    target: the base model's count.
     achieved: the found model's count.
   """
 
   config: ModelConfig
   hold: Hold
-  wanted: int
+  target: int
   achieved: int
 
   @property
   def ratio(self) -> float:
-    """Achieved over wanted."""
-    return self.achieved / self.wanted
+    """Achieved over target."""
+    return self.achieved / self.target
 
   def describe(self) -> str:
     """The match in one line."""
     return (f'n_layers={self.config.n_layers} d_model={self.config.d_model}: '
             f'{self.achieved:,} {UNITS[self.hold]}, {self.ratio:.4f} of '
-            f'{self.wanted:,}')
+            f'{self.target:,}')
 
 
 def width(base: ModelConfig, hold: Hold = 'parameters', length: int = 0,
@@ -70,7 +70,7 @@ def width(base: ModelConfig, hold: Hold = 'parameters', length: int = 0,
                       'give the length whose FLOPs are to match')
   changed = dataclasses.replace(base, **changes)
   step = changed.mixer.width_step(changed)
-  wanted = _measure(base, hold, length)
+  target = _measure(base, hold, length)
 
   def at(steps: int) -> int:
     return _measure(dataclasses.replace(changed, d_model=steps * step), hold,
@@ -78,14 +78,14 @@ def width(base: ModelConfig, hold: Hold = 'parameters', length: int = 0,
 
   # Counts grow with the width: double past the target, then bisect to it.
   low, high = 1, 2
-  while at(high) < wanted:
+  while at(high) < target:
     low, high = high, 2 * high
   while high - low > 1:
     middle = (low + high) // 2
-    low, high = (middle, high) if at(middle) < wanted else (low, middle)
-  best = min((low, high), key=lambda steps: abs(at(steps) - wanted))
-  found = dataclasses.replace(changed, d_model=best * step)
-  return Match(found, hold, wanted, at(best))
+    low, high = (middle, high) if at(middle) < target else (low, middle)
+  best = min((low, high), key=lambda steps: abs(at(steps) - target))
+  config = dataclasses.replace(changed, d_model=best * step)
+  return Match(config, hold, target, at(best))
 
 
 def _measure(config: ModelConfig, hold: Hold, length: int) -> int:

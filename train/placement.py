@@ -46,35 +46,35 @@ def sizes(config: MeshConfig, devices: int,
   Raises:
     ConfigError: the axes ask for more devices than there are.
   """
-  wanted = {axis: getattr(config, axis) for axis in AXES}
-  for axis, size in wanted.items():
+  lengths = {axis: getattr(config, axis) for axis in AXES}
+  for axis, size in lengths.items():
     if size < 1 and size != -1:
       raise ConfigError(f'mesh.{axis}: {size} must be at least 1, or -1 for '
                         'what the other axes leave')
-  wild = [axis for axis, size in wanted.items() if size == -1]
+  wild = [axis for axis, size in lengths.items() if size == -1]
   if len(wild) > 1:
     raise ConfigError(f'mesh.{wild[1]}: only one axis can be -1, and '
                       f'mesh.{wild[0]} is already; set mesh.{wild[0]}=1')
-  fixed = math.prod(size for size in wanted.values() if size != -1)
+  fixed = math.prod(size for size in lengths.values() if size != -1)
   if fixed > devices:
-    raise ConfigError(_too_large(wanted, fixed, devices))
+    raise ConfigError(_too_large(lengths, fixed, devices))
   for axis in wild:
     left = devices // fixed
-    wanted[axis] = math.gcd(left, replicas) if axis == 'replica' else left
-  if replicas % wanted['replica']:
-    raise ConfigError(f'mesh.replica: {wanted["replica"]} does not divide the '
+    lengths[axis] = math.gcd(left, replicas) if axis == 'replica' else left
+  if replicas % lengths['replica']:
+    raise ConfigError(f'mesh.replica: {lengths["replica"]} does not divide the '
                       f'{replicas} replicas trained together; use '
-                      f'{math.gcd(wanted["replica"], replicas)}')
-  return wanted
+                      f'{math.gcd(lengths["replica"], replicas)}')
+  return lengths
 
 
-def _too_large(wanted: dict[str, int], fixed: int, devices: int) -> str:
-  axes = ' '.join(f'{a}={n}' for a, n in wanted.items())
-  widest = max(wanted, key=lambda axis: wanted[axis])
-  room = devices // (fixed // wanted[widest])
+def _too_large(lengths: dict[str, int], fixed: int, devices: int) -> str:
+  words = ' '.join(f'{a}={n}' for a, n in lengths.items())
+  widest = max(lengths, key=lambda axis: lengths[axis])
+  room = devices // (fixed // lengths[widest])
   fix = (f'use mesh.{widest}={room} or less' if room
          else 'lower more than one axis')
-  return f'mesh: {axes} needs {fixed} devices and there are {devices}; {fix}'
+  return f'mesh: {words} needs {fixed} devices and there are {devices}; {fix}'
 
 
 def make_mesh(config: MeshConfig,
@@ -103,9 +103,9 @@ def spec(letters: Letters, gone: Sequence[str] = ()) -> PartitionSpec:
   """
   spent = set(gone)
   parts: list[Any] = [None] * len(letters)
-  for letter, wanted in MESH_AXES.items():
+  for letter, own_axes in MESH_AXES.items():
     for place, own in enumerate(letters):
-      axes = tuple(axis for axis in wanted if axis not in spent)
+      axes = tuple(axis for axis in own_axes if axis not in spent)
       if own == letter and axes:
         spent.update(axes)
         parts[place] = axes if len(axes) > 1 else axes[0]
@@ -197,8 +197,8 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
       letters = ''
     extra = ndim - len(letters)
     leading = ('R', *('N',) * (extra - 1)) if extra else ()
-    wanted = spec((*leading, *letters))
-    return NamedSharding(mesh, _divisible(wanted, leaf.shape, mesh))
+    partition = spec((*leading, *letters))
+    return NamedSharding(mesh, _divisible(partition, leaf.shape, mesh))
 
   return jax.tree_util.tree_map_with_path(of_leaf, tree)
 
@@ -219,7 +219,7 @@ def _names(axes: Any) -> tuple[str, ...]:
   return axes if isinstance(axes, tuple) else (axes,) if axes else ()
 
 
-def _divisible(wanted: PartitionSpec, shape: Sequence[int],
+def _divisible(partition: PartitionSpec, shape: Sequence[int],
                mesh: Mesh) -> PartitionSpec:
   """Leaves whole each dimension that its mesh axes do not divide.
 
@@ -230,4 +230,4 @@ def _divisible(wanted: PartitionSpec, shape: Sequence[int],
     return size % math.prod(mesh.shape[n] for n in _names(axes)) == 0
 
   return PartitionSpec(*(axes if axes and fits(axes, size) else None
-                         for axes, size in zip(wanted, shape)))
+                         for axes, size in zip(partition, shape)))

@@ -264,8 +264,8 @@ def _over_replicas(function: Callable[..., Any], in_axes: Sequence[int | None],
 def evaluation_batches(config: Config, source: Source, split: str) -> int:
   """How many batches an evaluation takes from `split`."""
   available = source.evaluation_steps(split, config.data.batch_size)
-  wanted = config.train.evaluation_batches
-  return wanted if available is None else min(wanted, available)
+  most = config.train.evaluation_batches
+  return most if available is None else min(most, available)
 
 
 def _score(config: Config, source: Source, layout: Layout, split: str,

@@ -153,8 +153,8 @@ def _vocabulary(folder: Path, planned: Sequence[Part],
   if settings.tokenizer in tokenizer.TRAINED:
     name, sample = 'tokenizer.model', _sample(planned, settings)
     digest = hashlib.sha256('\0'.join(sample).encode()).hexdigest()
-    made = folder / SAMPLE
-    if (folder / name).exists() and durable.read_json(made) == digest:
+    mark = folder / SAMPLE
+    if (folder / name).exists() and durable.read_json(mark) == digest:
       return name
     model = tokenizer.train(sample, settings.tokenizer, settings.vocab_size)
   else:
@@ -164,7 +164,7 @@ def _vocabulary(folder: Path, planned: Sequence[Part],
   with durable.written(folder / name) as file:
     file.write(model)
   if settings.tokenizer in tokenizer.TRAINED:
-    durable.write_json(made, digest)
+    durable.write_json(mark, digest)
   return name
 
 
@@ -211,9 +211,9 @@ def _records(job: Job, planned: Sequence[Part], files: Sequence[Input],
   records: list[dict[str, Any]] = []
   with contextlib.closing(pool.run(
       job, missing, workers, sum(part.cost for part in planned),
-      progress)) as made:
+      progress)) as prepared:
     for record in done:
-      records.append(next(made) if record is None else record)
+      records.append(next(prepared) if record is None else record)
       malformed.judge(job.folder, files, malformed.add(planned, records),
                       max_bad, complete=len(records) == len(planned))
   return records

@@ -140,14 +140,14 @@ def _files(where: pathlib.Path) -> list[pathlib.Path]:
 
 
 def walk(folder: pathlib.Path,
-         wanted: Callable[[str], bool]) -> list[pathlib.Path]:
+         accepts: Callable[[str], bool]) -> list[pathlib.Path]:
   """The files of a folder, at any depth, in the order of their paths.
 
   Hidden files and folders and links to folders are left out.
 
   Args:
     folder: where to look.
-    wanted: says of a file's name, in lower case, whether it is one.
+    accepts: says of a file's name, in lower case, whether it is one.
 
   Raises:
     OSError: a folder that cannot be read.
@@ -160,7 +160,7 @@ def walk(folder: pathlib.Path,
     folders[:] = [name for name in folders if not name.startswith('.')]
     for name in names:
       file = pathlib.Path(root, name)
-      if (wanted(name.lower()) and not name.startswith('.')
+      if (accepts(name.lower()) and not name.startswith('.')
           and file.is_file()):
         found.append(file)
   return sorted(found, key=lambda f: f.relative_to(folder).as_posix())

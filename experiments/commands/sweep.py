@@ -88,8 +88,8 @@ def plan(options: argparse.Namespace) -> Plan:
     f'{options.config} with {" and ".join(fields) or "several seeds"} varied',
     (Part(STRATUM, lambda preset, pins: cells),), presets=(options.config,))
   store.check_layout(options.runs, experiment.name)
-  made = plans.make(experiment, options.config, (), {}, options.runs)
-  return dataclasses.replace(made, pins={STRATUM: pinned})
+  planned = plans.make(experiment, options.config, (), {}, options.runs)
+  return dataclasses.replace(planned, pins={STRATUM: pinned})
 
 
 def values(base: Config,

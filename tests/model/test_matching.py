@@ -26,10 +26,10 @@ def test_no_other_width_comes_closer(hold, n_layers):
       'stack': lambda: count.parameters(config).stack,
       'flops': lambda: count.train_flops(config, 64),
     }[hold]()
-    return abs(counted - match.wanted)
+    return abs(counted - match.target)
 
   found = match.config.d_model
-  assert gap(found) == abs(match.achieved - match.wanted)
+  assert gap(found) == abs(match.achieved - match.target)
   assert gap(found) == min(gap(d) for d in range(8, 4 * found, 8))
   assert 0.8 < match.ratio < 1.25
 

@@ -188,10 +188,3 @@ def test_evaluation_sources_have_names_and_the_tokens_of_the_text(
     with pytest.raises(InputError, match=r'data\.evaluate: .* has another '
                        r'tokenizer than data\.source'):
       evaluation_sources(DataConfig(training, evaluate=(pieces,)))
-
-
-def test_evaluation_sources_may_not_stream(texts, made, monkeypatch):
-  monkeypatch.setattr(prepared, 'RESIDENT_BYTES', 999)
-  text = TextConfig(text_path=str(made), length=LENGTH + 1)
-  with pytest.raises(InputError, match=r'data\.evaluate: .* is too large for'):
-    evaluation_sources(DataConfig(texts[0], evaluate=(text,)))
