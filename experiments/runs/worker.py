@@ -37,10 +37,14 @@ def work(executor: Executor, items: Sequence[Work]) -> int:
     left a failure.json that says why.
   """
   failed: dict[str, int] = {}
+  finished: set[str] = set()  # asked of the disk once
   while True:
     waits = False
     for item in items:
-      if item.group.id in failed or _all(_is_done(executor, item)):
+      if item.group.id in failed or item.group.id in finished:
+        continue
+      if _all(_is_done(executor, item)):
+        finished.add(item.group.id)
         continue
       if executor.preemption.told():
         return usage.PREEMPTED

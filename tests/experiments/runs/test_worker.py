@@ -311,6 +311,18 @@ def test_children_of_a_parent_that_fails_are_not_waited_for(
   assert do(make(tmp_path, part('two', count, sweep))) == usage.FAILED
 
 
+def test_nothing_starts_from_a_run_that_diverged(tmp_path):
+  def sweep(preset, pins):
+    parent = overrides.replace(TINY, {'train.learning_rate': 1e37})
+    return (Cell('two', 'child', Train(TINY, start=Train(parent))),)
+
+  planned = make(tmp_path, part('two', count, sweep))
+  assert do(planned) == usage.FAILED
+  _, child = remaining.work(planned)
+  said = remaining.failure(Store(tmp_path), child.group)
+  assert 'diverged, so it has no parameters' in said['error']
+
+
 def test_a_parent_that_does_not_fit_is_refused(tmp_path):
   def sweep(preset, pins):
     wide = overrides.replace(TINY, {'model.d_model': 16})
