@@ -70,9 +70,9 @@ class Display:
       return
     self._last_line, self._where = now, where
     gone, fresh = now - self._started, share - self._first
-    left = (humanize.precisedelta(round(gone / fresh * (1 - share)),
-                                  format='%d') + ' left'
-            if fresh > 0.001 else 'time left unknown')
+    left = (humanize.precisedelta(
+      round(gone / max(fresh, 1e-9) * (1 - share)), format='%d') + ' left'
+      if fresh > 0.001 or share >= 1 else 'time left unknown')
     print(f'{where}, {words}, {gone:.0f} s gone, {left}', flush=True)
 
   def say(self, text: str) -> None:
