@@ -177,6 +177,9 @@ def read_index(folder: Path) -> dict[str, Any]:
     if (folder / REQUEST).exists():
       _refuse(folder, 'the preparation is not finished', 'run the same '
               '`fathom data prepare` again')
+    if not folder.exists():
+      raise InputError(f'{folder}: no such folder; fathom data prepare makes '
+                       'one') from None
     _refuse(folder, f'{INDEX} is missing')
   except OSError as error:
     _refuse(folder, f'{INDEX} cannot be read: {error.strerror}')

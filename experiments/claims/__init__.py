@@ -11,7 +11,9 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from experiments.machine import process
 from experiments.machine.usage import UsageError, choose
+from experiments.runs import digest
 from experiments.sweeps.experiment import Experiment
 
 HERE = Path(__file__).parent
@@ -47,9 +49,10 @@ def load(name: str) -> Experiment:
       f'{name}: EXPERIMENT is a {type(experiment).__name__}; make it an '
       'experiments.sweeps.experiment.Experiment')
   if (not experiment.name or Path(experiment.name).name != experiment.name
-      or experiment.name in TAKEN):
+      or experiment.name in (*TAKEN, *names())):
     raise UsageError(f'{name}: EXPERIMENT.name={experiment.name!r} must be the '
-                     f'name of a folder, and none of {", ".join(TAKEN)}')
+                     f'name of a folder, and none of '
+                     f'{", ".join((*TAKEN, *names()))}')
   return experiment
 
 
@@ -58,7 +61,7 @@ def _module(path: Path) -> ModuleType:
   # Last, so that a folder `data` or a file `jax.py` there hides none of ours.
   if str(path.parent) not in sys.path:
     sys.path.append(str(path.parent))
-  name = f'experiment_{path.stem}'
+  name = digest.FILE + path.stem
   spec = importlib.util.spec_from_file_location(name, path)
   assert spec
   assert spec.loader
@@ -70,8 +73,24 @@ def _module(path: Path) -> ModuleType:
     raise UsageError(f'{error.filename}, line {error.lineno}: {error.msg}'
                      ) from None
   except Exception as error:
-    own = [frame for frame in traceback.extract_tb(error.__traceback__)
-           if Path(frame.filename).is_relative_to(path.parent)]
-    where = f'{own[-1].filename}, line {own[-1].lineno}' if own else str(path)
-    raise UsageError(f'{where}: {type(error).__name__}: {error}') from error
+    raise UsageError(mistake(error, path) or f'{path}: {error}') from error
   return module
+
+
+def mistake(error: Exception, path: Path) -> str:
+  """An error in a file, or in what stands beside it, as 'file, line: error'.
+
+  '' where the error did not pass through either.
+  """
+  own = [frame for frame in traceback.extract_tb(error.__traceback__)
+         if _beside(Path(frame.filename), path.resolve())]
+  return (f'{own[-1].filename}, line {own[-1].lineno}: '
+          f'{type(error).__name__}: {error}' if own else '')
+
+
+def _beside(file: Path, path: Path) -> bool:
+  """Whether a file is the other, or stands with it, and is none of ours."""
+  ours = [process.ROOT / room for room in process.ROOMS]
+  return (file.is_relative_to(path.parent) and
+          'site-packages' not in file.parts and
+          not any(map(file.is_relative_to, ours)))

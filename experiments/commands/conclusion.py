@@ -109,9 +109,14 @@ def declared(plan: Plan) -> Claim | None:
       f'{plan.experiment.name}: {", ".join(silent)} declares nothing, and '
       'other parts do; give each part a `declare`, or none')
   experiment = plan.experiment
-  return Claim(
-    experiment.name, experiment.title, experiment.claim, experiment.reading,
-    tuple(part.declare(plan.preset) for part in parts if part.declare))
+  strata = tuple(part.declare(plan.preset) for part in parts if part.declare)
+  for part, stratum in zip(parts, strata):
+    if getattr(stratum, 'name', None) != part.name:
+      raise UsageError(
+        f'{experiment.name}: what part {part.name!r} declares must be a '
+        f'Stratum with name={part.name!r}')
+  return Claim(experiment.name, experiment.title, experiment.claim,
+               experiment.reading, strata)
 
 
 def judge(plan: Plan, claim: Claim, rows: pl.DataFrame) -> ClaimResult:

@@ -1,12 +1,16 @@
 """What `fathom plan`, `status` and `config` print."""
 
+from collections.abc import Sequence
+
 import humanize
 from rich.console import Console
 from rich.table import Table
 
 from data.text import leak
+from experiments.judge import axes
 from experiments.launch import workers
-from experiments.runs import remaining
+from experiments.runs import instrument, remaining
+from experiments.runs.instrument import Measure
 from experiments.runs.store import Store
 from experiments.sweeps import cost
 from experiments.sweeps import plan as plans
@@ -17,22 +21,29 @@ from experiments.sweeps.task import Task, Train
 from train import programs
 
 # Wide enough for a run's line when the output goes to a file.
-FILE_WIDTH = 120
+FILE_WIDTH = 200
+# Axes that a plan's table has a column for, whatever is swept.
+SHOWN = ('arm', 'model.n_layers', 'model.d_model', 'task.start')
 
 
 def print_plan(plan: Plan) -> None:
   """Every run, with parameters, FLOPs and whether it is done."""
-  table = _table('run', 'stratum', 'arm', 'n', 'd', 'parameters', 'FLOPs',
-                 'seed', 'instance', 'starts from', 'state')
+  swept = [path for path in axes.axes(plan.cells)
+           if path not in SHOWN
+           ] if len(plan.parts) == 1 else []
+  table = _table('run', 'stratum', 'arm', 'n', 'd',
+                 *(path.rpartition('.')[2] for path in swept), 'parameters',
+                 'FLOPs', 'seed', 'instance', 'starts from', 'state')
   store, tasks = Store(plan.runs), plan.tasks()
+  measures = {run: own for item in remaining.work(plan)
+              for run, own in item.measures.items()}
   labels: dict[str, tuple[str, str]] = {}
   for cell in plan.cells:
     labels.setdefault(run_id(cell.task), (cell.stratum, cell.arm))
   for task in tasks:
     run = run_id(task)
-    result = store.result(run)
     table.add_row(run, *labels.get(run, ('', 'start of others')),
-                  *_sizes(task), result['status'] if result else 'to do')
+                  *_sizes(task, swept), _stage(store, run, measures[run]))
   _print(table)
   for part in plan.parts:
     for note in (part.notes(plan.preset, plan.pins[part.name]) if part.notes
@@ -59,12 +70,22 @@ def texts(plan: Plan) -> list[str]:
     for sentence in leak.sentences(source.fingerprint)))
 
 
-def _sizes(task: Task) -> tuple[str, ...]:
-  """n, d, parameters, FLOPs, seed, instance and what it starts from."""
+def _stage(store: Store, run: str, measures: Sequence[Measure]) -> str:
+  result = store.result(run)
+  if result is None and not store.done(run):
+    return 'to do'
+  if instrument.missing(store, run, measures):
+    return 'to be measured'
+  return str(result['status']) if result else 'done'
+
+
+def _sizes(task: Task, swept: Sequence[str]) -> tuple[str, ...]:
+  """n, d, swept fields, parameters, FLOPs, seed, instance and start."""
   if not isinstance(task, Train):
-    return ('',) * 7
-  config = task.config
+    return ('',) * (7 + len(swept))
+  config, fields = task.config, axes.fields(task)
   return (str(config.model.n_layers), str(config.model.d_model),
+          *(str(fields.get(path, '')) for path in swept),
           f'{cost.parameters(config):,}', f'{cost.flops(task):.2e}',
           str(config.train.seed), str(config.data.seed),
           run_id(task.start) if task.start else '')

@@ -10,6 +10,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from experiments.commands.parser import Parser
@@ -39,6 +40,7 @@ exit codes: 0 done, 2 bad config or usage, 3 wrong or missing device,
 def main(argv: Sequence[str] | None = None) -> NoReturn:
   """Runs one command and exits."""
   arguments = list(sys.argv[1:] if argv is None else argv)
+  options = Namespace()
   try:
     process.check_packages()
     if not arguments:
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(usage.FAILED)
   except Exception as error:
-    _stop(error)
+    _stop(error, getattr(options, 'experiment', ''))
   except KeyboardInterrupt:
     _say('interrupted; run the same command again to go on')
     sys.exit(usage.INTERRUPTED)
@@ -90,7 +92,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
   return options
 
 
-def _stop(error: Exception) -> NoReturn:
+def _stop(error: Exception, experiment: str) -> NoReturn:
   """Ends with what went wrong, in one line where a person can mend it."""
   if isinstance(error, UsageError):  # does without the import below
     _say(error)
@@ -98,6 +100,11 @@ def _stop(error: Exception) -> NoReturn:
   from experiments.runs import failure
   kind = failure.kind(error)
   if kind == 'crash':
+    from experiments import claims
+    if experiment.endswith('.py') and (
+        said := claims.mistake(error, Path(experiment))):
+      _say(said)
+      sys.exit(usage.USAGE)
     raise error
   _say(error if kind in ('config', 'device') else failure.message(error))
   sys.exit(failure.exit_code(error))

@@ -96,10 +96,11 @@ def failed(controls: Sequence[ControlResult]) -> str:
 
 
 def missing(runs: int, cells: int) -> str:
-  """How many runs there are still to be."""
+  """How many runs are still to be trained or measured."""
   if not cells:
     return 'no run was planned for it'
-  return f'{runs} of {cells} runs {"is" if runs == 1 else "are"} missing'
+  return (f'{runs} of {cells} runs {"is" if runs == 1 else "are"} missing or '
+          'not measured')
 
 
 def changed(changes: Sequence[str]) -> str:

@@ -132,8 +132,9 @@ def _devices(
     seconds: float) -> tuple[tuple[tuple[str, str], ...], str, float]:
   """(devices, error, seconds waited in vain) of a process of its own."""
   with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
-    child = subprocess.Popen([sys.executable, '-c', _DEVICE_QUERY], stdout=out,
-                             stderr=err, stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(
+      [sys.executable, '-P', '-c', _DEVICE_QUERY], stdout=out, stderr=err,
+      stdin=subprocess.DEVNULL)
     try:
       code = child.wait(seconds)
     except subprocess.TimeoutExpired:

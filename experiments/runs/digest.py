@@ -25,6 +25,10 @@ from typing import Any
 
 import numpy as np
 
+# How the names of modules begin that are experiment files. What such a file is
+# called says nothing of what it measures.
+FILE = 'experiment_'
+
 
 def digest(value: Any) -> str:
   """The sha256 of `content`."""
@@ -106,7 +110,7 @@ def _used(tree: ast.AST, scope: Mapping[str, Any],
       value = _resolved(node, local)
       if value is not None and _declarable(value[1], home) and _ours(
           value[0].__name__, home):
-        yield f'{value[0].__name__}.{node.attr}', value[1]
+        yield f'{_known_as(value[0].__name__)}.{node.attr}', value[1]
 
 
 def _resolved(node: ast.Attribute, scope: Mapping[str, Any]
@@ -169,13 +173,18 @@ def _module(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-  return f'{_module(value)}.{(_function(value) or value).__qualname__}'
+  return (f'{_known_as(_module(value))}.'
+          f'{(_function(value) or value).__qualname__}')
+
+
+def _known_as(module: str) -> str:
+  return FILE if module.startswith(FILE) else module
 
 
 def _qualified(name: str, value: Any, scope: Mapping[str, Any]) -> str:
   if inspect.isclass(value) or _function(value):
     return _name(value)
-  return f'{scope.get("__name__", "")}.{name}'
+  return f'{_known_as(scope.get("__name__", ""))}.{name}'
 
 
 def _function(value: Any) -> Any:

@@ -60,6 +60,18 @@ class Experiment:
   reading: str = ''
   presets: tuple[str, ...] = PRESETS
 
+  def __post_init__(self) -> None:
+    """Raises TypeError or ValueError for parts or presets that are none."""
+    for name in ('parts', 'presets'):
+      value = getattr(self, name)
+      if not isinstance(value, tuple):
+        raise TypeError(f'{name} must be a tuple; one alone is written (x,)')
+      if not value:
+        raise ValueError(f'{name} must name at least one')
+    names = [part.name for part in self.parts]
+    if len(set(names)) < len(names):
+      raise ValueError(f'parts must have different names, not {names}')
+
   def part(self, name: str) -> Part:
     """The part of that name."""
     return {part.name: part for part in self.parts}[name]

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from experiments.machine.usage import UsageError
+from experiments.machine.usage import UsageError, nearest
 
 PREFIX = '--config.'
 
@@ -116,7 +116,7 @@ def field(config: Any, path: str) -> tuple[str, Any]:
   types = {p: kind for p, kind, _ in leaves(config)}
   full = path if path in types else _completed(path, config)
   if full not in types:
-    raise UnknownField(_unknown(path, types))
+    raise UnknownField(_elsewhere(path, config) or _unknown(path, types))
   return full, types[full]
 
 
@@ -125,8 +125,15 @@ def replace(config: Any, values: Mapping[str, Any]) -> Any:
 
   A field that holds a kind takes a name, which stands for that kind with its
   defaults unless it names the kind that is there, or a value of a kind.
+
+  Raises:
+    UnknownField: there is none of that name.
   """
   fields = {field.name: field for field in dataclasses.fields(config)}
+  for name in (path.partition('.')[0] for path in values):
+    if name not in fields:
+      raise UnknownField(f'{name}: no such field of {type(config).__name__}'
+                         f'{nearest(name, list(fields))}')
   own = {path: _chosen(config, fields[path], value)
          for path, value in values.items() if '.' not in path}
   parts: dict[str, dict[str, Any]] = {}
@@ -172,6 +179,24 @@ def _completed(path: str, config: Any) -> str:
   full = [f'{kind}.{tail}' for kind in kind_paths(config)
           if kind.rpartition('.')[0] == head and f'{kind}.{tail}' in types]
   return full[0] if len(full) == 1 else ''
+
+
+def _elsewhere(path: str, config: Any, prefix: str = '') -> str:
+  """What is said of a field that only other kinds have; '' where none has."""
+  for field in dataclasses.fields(config):
+    value, holder = getattr(config, field.name), prefix + field.name
+    name = path.rpartition('.')[2]
+    having = [kind for kind, each in kinds(field).items()
+              if any(f.name == name for f in dataclasses.fields(each))]
+    if having and path in (f'{prefix}{name}', f'{holder}.{name}'):
+      have = 'has' if len(having) == 1 else 'have'
+      return (f'{PREFIX}{path}: no such field of '
+              f'{holder}={kind_name(field, value)}; {", ".join(having)} {have} '
+              f'it: {PREFIX}{holder}={having[0]}')
+    if dataclasses.is_dataclass(value) and (
+        said := _elsewhere(path, value, f'{holder}.')):
+      return said
+  return ''
 
 
 def _unknown(path: str, types: Mapping[str, Any]) -> str:

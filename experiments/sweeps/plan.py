@@ -130,6 +130,13 @@ def _cells(experiment: Experiment, part: Part, preset: str,
            pins: Pins) -> Sequence[Cell]:
   """The cells of a part; refuses to pin what the part compares."""
   cells = part.sweep(preset, pins)
+  if not cells:
+    raise UsageError(f'{experiment.name}: the sweep of part {part.name!r} '
+                     'returns no cells')
+  for stranger in {cell.stratum for cell in cells} - {part.name}:
+    raise UsageError(
+      f'{experiment.name}: the sweep of part {part.name!r} returns cells of '
+      f'stratum {stranger!r}; give them the name of their part')
   if pins:
     swept = part.sweep(preset, {})
     for path, value in pins.items():

@@ -165,10 +165,10 @@ def test_results_without_their_seal_are_not_judged(tmp_path):
 
 
 def test_all_parts_declare_or_none(tmp_path):
-  silent = Part('silent', DEPTH.parts[0].sweep)
+  silent = Part(DEPTH.parts[1].name, DEPTH.parts[1].sweep)
   of = plan.make(Experiment('mixed', 'Mixed', (DEPTH.parts[0], silent)), 'cpu',
                  (), {}, tmp_path)
-  with pytest.raises(UsageError, match='silent declares nothing'):
+  with pytest.raises(UsageError, match='hierarchy declares nothing'):
     conclusion.declared(of)
 
 

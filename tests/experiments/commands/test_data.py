@@ -48,7 +48,7 @@ def test_prepares_and_verifies(book, tmp_path, capsys):
    '--vocab-size: 99 is too small'),
   (['prepare', 'nothing.txt', '--out=OUT'], 'nothing.txt cannot be read'),
   (['verify'], 'name one folder'),
-  (['verify', 'OUT'], 'corpus.index.json is missing'),
+  (['verify', 'OUT'], 'no such folder'),
 ])
 def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, book,
                                                   tmp_path, capsys):

@@ -11,6 +11,7 @@ from experiments import claims
 from experiments.commands import init, main
 from experiments.machine import process, usage
 from experiments.machine.usage import UsageError
+from experiments.runs import instrument
 
 SECONDS = 900  # a hang, on a machine however slow
 MINIMAL = """
@@ -18,6 +19,7 @@ from experiments.sweeps.experiment import Experiment, Part
 EXPERIMENT = Experiment({name!r}, 'A title',
                         (Part('one', lambda preset, pins: ()),))
 """
+TEMPLATE = init.TEMPLATE.read_text()
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,10 @@ def test_a_file_is_an_experiment_with_what_stands_beside_it(tmp_path):
   ('import nothing_of_this_name', 'line 1: ModuleNotFoundError'),
   (MINIMAL.format(name='a/b'), 'must be the name of a folder'),
   (MINIMAL.format(name='trained'), 'none of trained'),
+  (MINIMAL.format(name='depth'), 'none of trained, together, depth'),
+  ('from experiments.sweeps.experiment import Experiment, Part\n'
+   'EXPERIMENT = Experiment("a", "A", (Part("one", print)))',
+   r'line 2: TypeError: parts must be a tuple'),
 ])
 def test_a_file_that_is_none_is_refused_with_its_line(text, says, tmp_path,
                                                       capsys):
@@ -77,6 +83,44 @@ def test_a_file_that_is_none_is_refused_with_its_line(text, says, tmp_path,
     main.main(['plan', str(path)])
   assert stopped.value.code == usage.USAGE
   assert capsys.readouterr().err.count('\n') == 1
+
+
+@pytest.mark.parametrize(('verb', 'old', 'new', 'says'), [
+  ('plan', "cells('links'", "cells('lnks'", "of stratum 'lnks'"),
+  ('plan', 'return cells', 'cells', 'returns no cells'),
+  ('plan', 'model.n_layers', 'model.n_layer', 'did you mean n_layers'),
+  ('plan', 'STEPS[preset]', 'STEPS[present]', 'NameError'),
+  ('report', "name='links', title", "name='lnks', title", "name='links'"),
+  ('report', "(gain.name, 'supported')", "('gian', 'supported')",
+   "ValueError: stratum 'links': rule.supported names 'gian'"),
+  ('report', 'done, \'accuracy\'', 'done, accuracy', 'NameError'),
+])
+def test_a_mistake_in_what_a_file_does_is_one_line(verb, old, new, says,
+                                                   tmp_path, capsys):
+  assert old in TEMPLATE
+  path = tmp_path / 'wrong.py'
+  path.write_text(TEMPLATE.replace(old, new))
+  with pytest.raises(SystemExit) as stopped:
+    main.main([verb, str(path), '--preset=smoke', f'--runs={tmp_path}'])
+  printed = capsys.readouterr().err
+  assert stopped.value.code == usage.USAGE, printed
+  assert says in printed
+  assert printed.count('\n') == 1
+
+
+def test_what_a_file_is_called_says_nothing_of_what_it_measures(tmp_path):
+  names = set()
+  for name in ('first.py', 'second.py'):
+    (tmp_path / name).write_text(TEMPLATE)
+    part, = claims.load(str(tmp_path / name)).parts
+    names.add(instrument.name(part.measure))
+  assert len(names) == 1
+
+
+def test_doctor_looks_for_jax_among_traps(trapped):
+  code, printed = fathom('doctor', '--platform=cpu', cwd=trapped)
+  assert code == 0, printed
+  assert 'theirs' not in printed
 
 
 def test_claims_are_found_by_name():

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from experiments.commands import main, sweep
+from experiments.commands import listing, main, sweep
 from experiments.machine import process, usage
 from experiments.machine.usage import UsageError
 from experiments.runs import remaining
@@ -57,6 +57,22 @@ def test_commas_belong_to_a_field_that_is_a_list():
   found = sweep.values(base, {'data.hops': '1,2/1,2,3', **texts})
   assert found['data.source.hops'] == ((1, 2), (1, 2, 3))
   assert found['data.source'] == ('pointer_chasing',)
+
+
+def test_a_field_of_another_source_is_named_with_it():
+  with pytest.raises(UsageError, match=(
+      r'no such field of data\.source=text; pointer_chasing, hop_string have '
+      r'it: --config\.data\.source=pointer_chasing')):
+    planned('--config.data.hops=3')
+
+
+def test_a_plan_shows_what_is_swept(capsys, tmp_path):
+  listing.print_plan(planned(
+    '--config.model.n_layers=1,2', '--config.model.position=rotary,none',
+    '--config.train.learning_rate=0.1,0.2', '--seeds=1', runs=tmp_path))
+  header, *rows = capsys.readouterr().out.splitlines()[:9]
+  assert header.split()[3:7] == ['n', 'd', 'position', 'learning_rate']
+  assert len({tuple(row.split()[3:7]) for row in rows}) == 8
 
 
 def test_a_single_run_of_a_sweep_is_that_of_train(tmp_path):

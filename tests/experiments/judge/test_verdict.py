@@ -128,7 +128,8 @@ def test_incomplete_when_a_run_is_missing():
   text[3] |= {'status': 'missing', 'metric': None, 'value': None}
   result = judge(rows('trees', FALLS), text)
   assert result.verdict == 'incomplete'
-  assert result.reason == 'Incomplete on text: 1 of 24 runs is missing.'
+  assert result.reason == (
+    'Incomplete on text: 1 of 24 runs is missing or not measured.')
   trees, text = result.strata
   assert (trees.verdict, trees.missing) == ('supported', 0)
   assert (text.cells, text.missing, text.effects) == (24, 1, ())

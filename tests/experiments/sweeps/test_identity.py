@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import pathlib
+from typing import ClassVar
 
 import pytest
 
 from data import DataConfig
+from data.sources import SOURCES
 from data.sources.mixture import MixtureConfig, Part
 from data.sources.pointer_chasing import PointerChasingConfig
 from data.sources.text import TextConfig
@@ -47,15 +49,16 @@ def test_a_default_that_changes_raises_the_version():
 
   Where this fails, a default or a field's name has changed: raise
   `identity.VERSION` if results of before would be taken for new ones (a new
-  field with a default needs none), and write the file anew with
-  `python -P -m experiments.sweeps.identity`'s `defaults` as this test has it.
+  field with a default needs none), and write the file anew:
+  `python tests/experiments/sweeps/test_identity.py`.
   """
   held, now = json.loads(GOLDEN.read_text()), json.loads(
     json.dumps(defaults()))
   if held['version'] == now['version']:
     for path, value in flat(held).items():
       assert flat(now).get(path, value) == value, path
-  assert set(flat(now)) == set(flat(held)), 'write the file anew'
+  assert set(flat(now)) == set(flat(held)), (
+    f'write the file anew: python {pathlib.Path(__file__)}')
 
 
 def flat(tree, prefix=''):
@@ -98,6 +101,25 @@ def roles(source, path):
   name = path.rpartition('.')[2]
   return {f.metadata.get('role', '') for f in dataclasses.fields(source)
           if f.name == name}
+
+
+@dataclasses.dataclass(frozen=True)
+class RepeatedConfig(PointerChasingConfig):
+  """A source that nobody has heard of, with a field of its own."""
+
+  name: ClassVar[str] = 'repeated'
+  wear: float = 0.5
+
+
+def test_a_new_source_needs_no_more_than_its_name(monkeypatch):
+  monkeypatch.setitem(SOURCES, 'repeated', RepeatedConfig)
+  base = identified(data__source='repeated')
+  assert base == identified(data__source='repeated', data__wear='0.5')
+  assert base != identified(data__source='pointer_chasing')
+  assert base != identified(data__source='repeated', data__wear='0.6')
+  assert base != identified(data__source='repeated', data__hops='1')
+  with pytest.raises(overrides.UnknownField, match='repeated has it'):
+    identified(data__source='text', data__wear='0.6')
 
 
 def test_a_new_field_with_a_default_orphans_nothing():
@@ -162,3 +184,7 @@ def test_what_it_is_scored_on_is_part_of_it():
     plain.data, evaluate=(TextConfig(length=16, held_out=0.2),)))
   ids = {run_id(Train(programs.complete(c))) for c in (plain, scored)}
   assert len(ids) == 2
+
+
+if __name__ == '__main__':
+  GOLDEN.write_text(json.dumps(defaults(), indent=1, sort_keys=True) + '\n')
