@@ -2,10 +2,11 @@
 
 What counts is the text of the function, of the functions and classes that it
 names, by a bare name or as an attribute of a module, and so on through every
-module of `experiments/` and of the folder that an experiment's file stands in;
-and the constants that they use. Comments, docstrings, annotations and layout do
-not. The model, the data and the trainer are what is measured, not the
-instrument: their commit is in the manifest.
+module of `experiments/` and of anyone's own; and the constants that they use,
+by their values, or by the statement that sets what is no plain value. Comments,
+docstrings, annotations and layout do not. What is installed is left out, and so
+are the model, the data and the trainer: they are what is measured, not the
+instrument; their commit is in the manifest.
 """
 
 import ast
@@ -19,12 +20,14 @@ import json
 import sys
 import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+MEASURED = ('model', 'data', 'train')
+INSTALLED = {'site-packages', 'dist-packages'}
 # How the names of modules begin that are experiment files. What such a file is
 # called says nothing of what it measures.
 FILE = 'experiment_'
@@ -36,12 +39,13 @@ def digest(value: Any) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def content(value: Any) -> Any:
+def content(value: Any, tell: Callable[[Any], Any] | None = None) -> Any:
   """A declaration as JSON, equal for equal declarations.
 
   Args:
     value: numbers, text, sequences, mappings, dataclasses, and functions that
       have a name, or a `functools.partial` of one.
+    tell: what stands for a function or class; `source` when not given.
 
   Raises:
     TypeError: it holds something else.
@@ -49,17 +53,20 @@ def content(value: Any) -> Any:
   if value is None or isinstance(value, str | int | float):
     return value
   if isinstance(value, functools.partial):
-    return [content(value.func), content(value.args), content(value.keywords)]
+    return [content(part, tell)
+            for part in (value.func, value.args, value.keywords)]
   if inspect.isclass(value) or _function(value):
-    return source(value)
+    return (tell or source)(value)
   if dataclasses.is_dataclass(value):
+    if tell and _ours(type(value).__module__):
+      tell(type(value))  # for its methods
     return {type(value).__name__: {
-      field.name: content(getattr(value, field.name))
+      field.name: content(getattr(value, field.name), tell)
       for field in dataclasses.fields(value)}}
   if isinstance(value, Mapping):
-    return {repr(key): content(item) for key, item in value.items()}
+    return {repr(key): content(item, tell) for key, item in value.items()}
   if isinstance(value, tuple | list | range | set | frozenset):
-    items = [content(item) for item in value]
+    items = [content(item, tell) for item in value]
     return sorted(items, key=repr) if isinstance(value, set | frozenset
                                                  ) else items
   if isinstance(value, np.ndarray):
@@ -70,47 +77,125 @@ def content(value: Any) -> Any:
 
 def source(start: Any) -> dict[str, Any]:
   """The text of a function or class, and of all of ours that it leads to."""
-  home = _home(start)
   texts: dict[str, Any] = {}
-  pending = [(_name(start), start)]
+  names: dict[int, str] = {}  # of functions and classes, by identity
+  pending: list[tuple[str, Any]] = []
+
+  def tell(value: Any) -> str:
+    plain = _function(value) or value
+    if id(plain) not in names:
+      name = _name(plain)
+      while name in names.values():  # as lambdas and closures are called
+        name += "'"
+      names[id(plain)] = name
+      pending.append((name, plain))
+    method = inspect.unwrap(value)
+    if inspect.ismethod(method):  # what its object holds, and can do
+      owner = method.__self__
+      tell(owner if inspect.isclass(owner) else type(owner))
+      pending.extend((f'{names[id(plain)]}.{key}', item) for key, item in
+                     getattr(owner, '__dict__', {}).items()
+                     if not inspect.isclass(owner) and _declarable(item))
+    return names[id(plain)]
+
+  tell(start)
   while pending:
     name, value = pending.pop()
     if name in texts:
       continue
-    function = _function(value)
-    if not function and not inspect.isclass(value):
-      texts[name] = content(value)
+    if isinstance(value, Statement):
+      tree: ast.AST = value.tree
+      scope = value.scope
+    elif inspect.isclass(value) or _function(value):
+      try:
+        tree = _bare(value)
+      except OSError:  # a class that a call has made, as namedtuple does
+        if not inspect.isclass(value):
+          raise
+        texts[name] = list(vars(value))
+        continue
+      scope = _scope(value)
+    else:
+      texts[name] = content(value, tell)
       continue
-    tree = _bare(value if inspect.isclass(value) else function)
     texts[name] = ast.unparse(tree)
-    scope = vars(importlib.import_module(_module(value))) if (
-      inspect.isclass(value)) else function.__globals__
-    pending += _used(tree, scope, home)
-    if inspect.isfunction(function):
-      pending += [(f'{name}.{key}', item) for key, item in
-                  inspect.getclosurevars(function).nonlocals.items()]
+    held = (inspect.getclosurevars(value).nonlocals
+            if inspect.isfunction(value) else {})
+    modules = {key: item for key, item in held.items()
+               if isinstance(item, types.ModuleType)}
+    used = [*_used(tree, {**scope, **modules}),
+            *((f'{name}.{key}', item) for key, item in held.items()
+              if key not in modules)]
+    if hasattr(value, '__wrapped__'):
+      used.append(('', value.__wrapped__))
+    for key, item in used:
+      if inspect.isclass(item) or _function(item):
+        if _ours(_module(item)):
+          tell(item)
+      else:
+        pending.append((key, item))
   return texts
 
 
-def _used(tree: ast.AST, scope: Mapping[str, Any],
-          home: Path) -> Iterator[tuple[str, Any]]:
+@dataclasses.dataclass(frozen=True)
+class Statement:
+  """What sets a name whose value is no plain one.
+
+  Attributes:
+    tree: the assignment.
+    scope: the names of its module.
+  """
+
+  tree: ast.stmt
+  scope: Mapping[str, Any]
+
+
+def _used(tree: ast.AST, scope: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
   """What of ours a piece of code names: (qualified name, value)."""
-  local = dict(scope)
-  for node in ast.walk(tree):
-    if isinstance(node, ast.ImportFrom) and _ours(node.module or '', home):
-      module = importlib.import_module(str(node.module))
-      local |= {alias.asname or alias.name: _member(module, alias.name)
-                for alias in node.names}
+  local = {**scope, **_imported(tree, scope)}
   for node in ast.walk(tree):
     if isinstance(node, ast.Name) and node.id in local:
-      value = local[node.id]
-      if not isinstance(value, types.ModuleType) and _declarable(value, home):
-        yield _qualified(node.id, value, scope), value
-    elif isinstance(node, ast.Attribute):
-      value = _resolved(node, local)
-      if value is not None and _declarable(value[1], home) and _ours(
-          value[0].__name__, home):
-        yield f'{_known_as(value[0].__name__)}.{node.attr}', value[1]
+      owner, name, value = scope.get('__name__', ''), node.id, local[node.id]
+    elif isinstance(node, ast.Attribute) and (
+        found := _resolved(node, local)) and _ours(found[0].__name__):
+      owner, name, value = found[0].__name__, node.attr, found[1]
+    else:
+      continue
+    if isinstance(value, types.ModuleType):
+      continue
+    if _declarable(value):
+      yield f'{_known_as(owner)}.{name}', value
+    plain = inspect.isfunction(value) and not hasattr(value, '__wrapped__')
+    if not (plain or inspect.isclass(value)) and (
+        callable(value) or not _declarable(value)):
+      statement = _statement(owner, name)
+      if statement:
+        yield f'{_known_as(owner)}.{name} =', statement
+
+
+def _imported(tree: ast.AST, scope: Mapping[str, Any]) -> dict[str, Any]:
+  """What a piece of code imports of ours when it runs, by its name there."""
+  found: dict[str, Any] = {}
+  for node in ast.walk(tree):
+    if isinstance(node, ast.ImportFrom):
+      name = _absolute(node, scope)
+      if _ours(name):
+        module = importlib.import_module(name)
+        found |= {alias.asname or alias.name: _member(module, alias.name)
+                  for alias in node.names}
+    elif isinstance(node, ast.Import):
+      for alias in node.names:
+        if _ours(alias.name):
+          module = importlib.import_module(alias.name)
+          top = alias.name.partition('.')[0]
+          found[alias.asname or top] = (
+            module if alias.asname else sys.modules[top])
+  return found
+
+
+def _absolute(node: ast.ImportFrom, scope: Mapping[str, Any]) -> str:
+  return importlib.util.resolve_name(
+    '.' * node.level + (node.module or ''), scope.get('__package__') or '')
 
 
 def _resolved(node: ast.Attribute, scope: Mapping[str, Any]
@@ -128,70 +213,92 @@ def _resolved(node: ast.Attribute, scope: Mapping[str, Any]
   return owner, getattr(owner, node.attr)
 
 
+def _statement(module: str, name: str) -> Statement | None:
+  """What sets a name in a module, or where it was imported from."""
+  scope = vars(importlib.import_module(module))
+  try:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+  except (OSError, TypeError):
+    return None
+  for node in reversed(tree.body):
+    if isinstance(node, ast.ImportFrom):
+      for alias in node.names:
+        origin = _absolute(node, scope)
+        if (alias.asname or alias.name) == name and _ours(origin):
+          return _statement(origin, alias.name)
+    elif isinstance(node, ast.Assign | ast.AnnAssign) and any(
+        isinstance(target, ast.Name) and target.id == name
+        and isinstance(target.ctx, ast.Store) for target in ast.walk(node)):
+      return Statement(node, scope)
+  return None
+
+
 def _member(module: types.ModuleType, name: str) -> Any:
   if hasattr(module, name):
     return getattr(module, name)
   return importlib.import_module(f'{module.__name__}.{name}')
 
 
-def _declarable(value: Any, home: Path) -> bool:
-  """Whether what a function uses belongs to its digest."""
+def _declarable(value: Any) -> bool:
+  """Whether what a function uses is in its digest by value."""
   if inspect.isclass(value) or _function(value):
-    return _ours(_module(value), home)
+    return _ours(_module(value))
   if isinstance(value, functools.partial):
-    return _declarable(value.func, home)
+    return all(map(_declarable, (value.func, value.args, value.keywords)))
   if isinstance(value, tuple | list | set | frozenset):
-    return all(_declarable(item, home) for item in value)
+    return all(map(_declarable, value))
   if isinstance(value, Mapping):
-    return all(_declarable(item, home) for item in value.values())
+    return all(map(_declarable, value.values()))
   if dataclasses.is_dataclass(value):
-    return all(_declarable(getattr(value, field.name), home)
+    return all(_declarable(getattr(value, field.name))
                for field in dataclasses.fields(value))
   return value is None or isinstance(value, str | int | float | range |
                                      np.ndarray)
 
 
-def _ours(module: str, home: Path) -> bool:
-  """Whether a module is of `experiments/`, or stands in or below a folder."""
-  if module.split('.')[0] == 'experiments':
+def _ours(module: str) -> bool:
+  """Whether a module is of `experiments/`, or somebody's own."""
+  top = module.partition('.')[0]
+  if top == 'experiments':
     return True
+  if not top or top in MEASURED or top in sys.stdlib_module_names:
+    return False
   if module in sys.modules:
     file = getattr(sys.modules[module], '__file__', None)
   else:  # what a function imports when it is called
-    spec = importlib.util.find_spec(module) if module else None
+    try:
+      spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+      return False
     file = spec and spec.origin
-  return bool(file) and Path(str(file)).is_relative_to(home)
-
-
-def _home(value: Any) -> Path:
-  """The folder of the file in which a function stands."""
-  return Path(inspect.getfile(_function(value) or value)).parent
+  return bool(file) and INSTALLED.isdisjoint(Path(str(file)).parts)
 
 
 def _module(value: Any) -> str:
-  return (_function(value) or value).__module__ or ''
+  return str(_scope(value).get('__name__', ''))
+
+
+def _scope(value: Any) -> Mapping[str, Any]:
+  """The names of the module in which a function or class stands."""
+  if inspect.isclass(value):
+    return vars(importlib.import_module(value.__module__))
+  scope: Mapping[str, Any] = _function(value).__globals__
+  return scope
 
 
 def _name(value: Any) -> str:
-  return (f'{_known_as(_module(value))}.'
-          f'{(_function(value) or value).__qualname__}')
+  return f'{_known_as(_module(value))}.{value.__qualname__}'
 
 
 def _known_as(module: str) -> str:
   return FILE if module.startswith(FILE) else module
 
 
-def _qualified(name: str, value: Any, scope: Mapping[str, Any]) -> str:
-  if inspect.isclass(value) or _function(value):
-    return _name(value)
-  return f'{_known_as(scope.get("__name__", ""))}.{name}'
-
-
 def _function(value: Any) -> Any:
   """The plain function behind a value (compiled ones wrap theirs), or None."""
   if inspect.isclass(value) or not callable(value):
     return None
-  plain = inspect.unwrap(value)
+  plain = inspect.unwrap(value, stop=inspect.isfunction)
   if inspect.ismethod(plain):
     plain = plain.__func__
   return plain if inspect.isfunction(plain) else None
@@ -199,7 +306,9 @@ def _function(value: Any) -> Any:
 
 def _bare(value: Any) -> ast.Module:
   """A definition without docstrings and annotations."""
-  tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
+  # By its code, since what wraps a function has the name of that.
+  text = inspect.getsource(getattr(value, '__code__', value))
+  tree = ast.parse(textwrap.dedent(text))
   for node in ast.walk(tree):
     if isinstance(node, ast.FunctionDef | ast.ClassDef) and (
         ast.get_docstring(node)):
