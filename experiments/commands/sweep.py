@@ -137,8 +137,8 @@ def _cells(name: str, base: Config, axes: Mapping[str, Sequence[Any]],
 def _name(config: Config, swept: Sequence[str],
           pinned: Mapping[str, Any]) -> str:
   """Of the results' folder: the same for a longer list of values."""
-  from experiments.sweeps import identity
-  shared = {path: identity.plain(value) for path, value in pinned.items()
+  from experiments.sweeps import identity, task
+  shared = {path: task.plain(value) for path, value in pinned.items()
             if _role(config, path) != 'execution'}
   fields = [path.rpartition('.')[2] for path in sorted(swept)]
   mark = identity.digest([sorted(swept), shared])[:6]

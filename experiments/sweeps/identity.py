@@ -4,13 +4,13 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+import typing
 from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
 from experiments.sweeps import overrides
-from experiments.sweeps.task import Exact, Pretrained, Task, Train
+from experiments.sweeps.task import Exact, Pretrained, Task, Train, plain
 from train import programs
 from train.config import Config
 
@@ -48,12 +48,17 @@ def content(task: Task) -> dict[str, Any]:
 def fields(config: Config) -> dict[str, Any]:
   """The semantic fields that differ from their defaults, by dotted path.
 
-  What a data source reads from files is there as the source's fingerprint.
+  What a data source reads from files is there as the source's fingerprint. Of
+  several texts the names count too: scores are kept by them.
   """
   found = _differing(config, '')
-  sources = [programs.source_of(config), *programs.others_of(config).values()]
-  fingerprints = [source.fingerprint for source in sources]
-  return {**found, 'fingerprints': fingerprints} if any(fingerprints) else found
+  source, others = programs.source_of(config), programs.others_of(config)
+  fingerprints = [each.fingerprint for each in (source, *others.values())]
+  if not any(fingerprints):
+    return found
+  names = [*(source.groups if len(source.groups) > 1 else ()), *others]
+  return {**found, 'fingerprints': fingerprints,
+          **({'names': names} if names else {})}
 
 
 def as_dict(config: Any) -> Any:
@@ -76,29 +81,10 @@ def digest(value: Any) -> str:
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def plain(value: Any) -> Any:
-  """A case as JSON, different for different cases.
-
-  Raises:
-    TypeError: it holds something else than numbers, text, tuples, mappings and
-      frozen dataclasses.
-  """
-  if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    return {type(value).__name__: {f.name: plain(getattr(value, f.name))
-                                   for f in dataclasses.fields(value)}}
-  if isinstance(value, Mapping):
-    return {str(key): plain(item) for key, item in value.items()}
-  if isinstance(value, tuple | list):
-    return [plain(item) for item in value]
-  if value is None or isinstance(value, str | int | float):
-    return value
-  raise TypeError(f'{value!r} cannot be a case: use numbers, text, tuples, '
-                  'dicts and frozen dataclasses')
-
-
 def _differing(config: Any, prefix: str) -> dict[str, Any]:
   """Fields that are not what a new config of this class has."""
   found: dict[str, Any] = {}
+  types = typing.get_type_hints(type(config))
   for field in dataclasses.fields(config):
     role = field.metadata.get('role')
     if role in ('execution', 'place'):  # a place: see the fingerprint
@@ -115,14 +101,17 @@ def _differing(config: Any, prefix: str) -> dict[str, Any]:
     elif dataclasses.is_dataclass(value):
       found |= _differing(value, path + '.')
     elif value != default:
-      found[path] = _element(value)
+      found[path] = _element(value, types[field.name])
   return found
 
 
-def _element(value: Any) -> Any:
+def _element(value: Any, kind: Any) -> Any:
   """A value of a field; of what a tuple holds, what differs likewise."""
   if isinstance(value, tuple):
-    return [_element(item) for item in value]
+    inner = (*typing.get_args(kind), None)[0]
+    return [_element(item, inner) for item in value]
+  if kind in (float, bool):  # 1 and 1.0 are one value, and have to look so
+    return kind(value)
   if dataclasses.is_dataclass(value):
     return {'type': type(value).__name__, **_differing(value, '')}
   return value

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from train.config import Config
@@ -40,12 +42,43 @@ class Exact:
 
   Attributes:
     case: a value that JSON can hold, tuples and frozen dataclasses included.
+    key: the case as text. Cases are equal where it is: 1 and True are not.
+
+  Raises:
+    TypeError: the case holds something else.
   """
 
-  case: Any
+  case: Any = dataclasses.field(compare=False)
+  key: str = dataclasses.field(init=False, repr=False)
+
+  def __post_init__(self) -> None:
+    """Works out the key."""
+    object.__setattr__(self, 'key', json.dumps(plain(self.case),
+                                               sort_keys=True))
 
 
 Task = Train | Pretrained | Exact
+
+
+def plain(value: Any) -> Any:
+  """A case as JSON, different for different cases.
+
+  Raises:
+    TypeError: it holds something else than numbers, text, tuples, mappings and
+      frozen dataclasses.
+  """
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    return {type(value).__name__: {f.name: plain(getattr(value, f.name))
+                                   for f in dataclasses.fields(value)}}
+  if isinstance(value, Mapping):  # a list, which tells the keys 1 and '1' apart
+    return {'mapping': sorted(
+      ([plain(key), plain(item)] for key, item in value.items()), key=repr)}
+  if isinstance(value, tuple | list):
+    return [plain(item) for item in value]
+  if value is None or isinstance(value, str | int | float):
+    return value
+  raise TypeError(f'{value!r} cannot be a case: use numbers, text, tuples, '
+                  'dicts and frozen dataclasses')
 
 
 def parents(task: Task) -> tuple[Task, ...]:

@@ -164,6 +164,46 @@ def test_exact_cases_differ_by_their_values():
     run_id(Exact(('a', object())))
 
 
+def test_exact_cases_differ_by_their_types():
+  cases = (1, True, 1.0, '1', {1: 'a'}, {'1': 'a'}, [1, 2], [1, 2.0])
+  assert len({run_id(Exact(case)) for case in cases}) == len(cases)
+  assert len({Exact(case) for case in cases}) == len(cases)
+  assert run_id(Exact((1, 2))) == run_id(Exact([1, 2]))
+
+
+def test_a_whole_number_is_the_number():
+  def ids(rate, alpha):
+    run_id.cache_clear()  # equal configs are one key of it
+    config = changed(data__source='pointer_chasing')
+    return run_id(Train(programs.complete(overrides.replace(config, {
+      'train.learning_rate': rate, 'train.trainable': 'low_rank',
+      'train.trainable.alpha': alpha}))))
+
+  assert ids(2, 4) == ids(2.0, 4.0) != ids(2.5, 4.0)
+
+
+def test_the_names_of_several_texts_count(tmp_path):
+  """Scores are kept by them: another name's would be missed, or misread."""
+  for name in 'ab':
+    (tmp_path / name).write_text(
+      ''.join(f'Sentence {i} says {i * i}.\n\n' for i in range(900)))
+
+  def text(name):
+    return TextConfig(length=16, text_path=str(tmp_path / name))
+
+  def identified(source, *evaluate):
+    return run_id(Train(programs.complete(dataclasses.replace(
+      Config(), data=DataConfig(source, evaluate=evaluate)))))
+
+  def mixed(*names):
+    return MixtureConfig(tuple(Part(text(name)) for name in names))
+
+  a, b = text('a'), text('b')
+  assert identified(a) == identified(b)
+  assert identified(a, a) == identified(b, a) != identified(a, b)
+  assert identified(mixed('a', 'b')) != identified(mixed('b', 'a'))
+
+
 def test_a_mixture_is_known_by_what_its_parts_are(tmp_path):
   def mixed(*weights, **fields):
     parts = tuple(Part(PointerChasingConfig(symbols=9, **fields), weight)
