@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 import train
@@ -125,7 +126,18 @@ def start(store: Store, task: Task) -> Load | None:
   """What loads the parameters that a run starts from; None: random ones."""
   if not isinstance(task, Train) or task.start is None:
     return None
-  return params(store, task.start)
+  parent = task.start
+
+  def load() -> Params:
+    result = store.result(run_id(parent))
+    if result and result['status'] == 'diverged':
+      # What starts from a run that diverged has diverged.
+      lost: Params = jax.tree.map(lambda x: np.full_like(x, np.nan),
+                                  initial(store, parent)())
+      return lost
+    return params(store, parent)()
+
+  return load
 
 
 def rows(store: Store, task: Task, part: Part) -> list[Mapping[str, Any]]:

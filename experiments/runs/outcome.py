@@ -58,6 +58,8 @@ def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
   for r, run in enumerate(group.ids):
     own = _of_replica(scores, r)
     further = {name: _of_replica(each, r) for name, each in others.items()}
+    if store.done(run):
+      continue  # its parameters are those that were measured
     mine: Params | None = None
     if params and survived[r]:
       mine = jax.tree.map(lambda x, r=r: x[r], params)
@@ -81,6 +83,8 @@ def publish_diverged(store: Store, group: Group, diverged: Diverged,
   points = curves(store.group(group) / 'metrics.jsonl', len(group.ids),
                   group.configs[0].train.steps)
   for r, run in enumerate(group.ids):
+    if store.done(run):
+      continue
     store.publish(run, {
       'status': 'diverged', 'diverged_at': int(diverged.steps[r]),
       'message': str(diverged), 'scores': {}, 'others': {}, 'curves': points[r],

@@ -70,7 +70,9 @@ class Store:
         yield members['runs']
 
   def publish(self, run_id: str, result: dict[str, Any]) -> None:
-    """Declares a run done."""
+    """Declares a run done; what was measured of an earlier training goes."""
+    for path in self.run(run_id).glob('measurements/*.json'):
+      path.unlink()
     _write(self.run(run_id) / 'result.json', run_id, result)
 
   def measurement(self, run_id: str, digest: str) -> list[Any] | None:

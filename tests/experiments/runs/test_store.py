@@ -67,6 +67,16 @@ def test_a_measurement_is_guarded_as_well(tmp_path):
     store.measurement('mine', 'd')
 
 
+def test_what_was_measured_of_an_earlier_training_is_forgotten(tmp_path):
+  """Its result was removed: what is trained now may be another model."""
+  store = Store(tmp_path)
+  store.publish('mine', RESULT)
+  store.keep_measurement('mine', 'aa', [])
+  (tmp_path / 'trained/mine/result.json').unlink()
+  Store(tmp_path).publish('mine', RESULT)
+  assert store.measurement('mine', 'aa') is None
+
+
 def test_parameters_come_back_bit_for_bit_or_not_at_all(tmp_path):
   store = Store(tmp_path)
   params = {'stack': {'w_up_DF': np.random.default_rng(0).normal(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -182,6 +183,36 @@ def test_a_run_that_diverges_is_an_outcome(tmp_path):
   assert do(planned) == 0
   assert {Store(tmp_path).result(run)['status']
           for run in planned.run_ids()} == {'diverged'}
+
+
+def test_what_starts_from_a_run_that_diverged_has_diverged(tmp_path):
+  def sweep(preset, pins):
+    parents = (Train(overrides.replace(TINY, {'train.learning_rate': rate}))
+               for rate in (1e37, 1e-3))
+    return tuple(Cell('two', 'child', Train(
+      overrides.replace(TINY, {'train.seed': 7}), start=parent))
+      for parent in parents)
+
+  planned = make(tmp_path, part('two', norm, sweep))
+  assert do(planned) == 0
+  assert [Store(tmp_path).result(run_id(cell.task))['status']
+          for cell in planned.cells] == ['diverged', 'done']
+
+
+def test_a_finished_run_is_never_published_again(tmp_path):
+  """Though it trains once more, beside another that is missing."""
+  planned = make(tmp_path, part('one', norm))
+  assert do(planned) == 0
+  kept, lost = planned.run_ids()
+  store = Store(tmp_path)
+  before = files(planned, f'trained/{kept}/*')
+  values = rows(planned, planned.cells[1].task, 'one')
+  shutil.rmtree(store.run(lost))
+  assert do(planned) == 0
+  after = files(planned, f'trained/{kept}/*')
+  for name in ('result.json', 'params.safetensors'):
+    assert after[store.run(kept) / name] == before[store.run(kept) / name]
+  assert rows(planned, planned.cells[1].task, 'one') == values
 
 
 def test_told_to_stop_it_goes_on_to_the_same_bits(tmp_path):
