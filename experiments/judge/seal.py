@@ -24,8 +24,9 @@ from experiments.sweeps.identity import run_id
 from experiments.sweeps.plan import Plan
 
 FILE = 'seal.json'
+# Any of them says that something was run.
 RESULTS = ('manifest.json', 'results.csv', 'results.parquet', 'verdict.json',
-           'comparison.json')
+           'comparison.json', 'report.html', 'report.md', '0.log')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -116,3 +116,9 @@ def test_the_name_of_a_field_that_holds_a_kind_may_be_left_out():
 def test_the_kind_that_is_there_keeps_its_fields():
   page = Page(Drawing(Circle(3.0)))
   assert overrides.replace(page, {'drawing.shape': 'circle'}) == page
+
+
+def test_a_field_that_is_not_there_cannot_be_replaced():
+  for path in ('gadget', 'data.gadget', 'data.source.gadget'):
+    with pytest.raises(overrides.UnknownField, match='gadget: no such field'):
+      overrides.replace(Config(), {path: 1})
