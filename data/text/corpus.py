@@ -67,15 +67,17 @@ def fingerprint(documents: list[str]) -> dict[str, Any]:
 
   Returns:
     `sha256` of the documents' bytes in order (of a single file: what the
-    command `sha256sum` prints), the number of `documents` and of `bytes`.
+    command `sha256sum` prints), the number of `documents` and of `bytes`, and
+    `cut`, a hash of where each ends: the same bytes can be cut otherwise.
   """
-  digest, size = hashlib.sha256(), 0
+  digest, cut, size = hashlib.sha256(), hashlib.sha256(), 0
   for document in documents:
     encoded = document.encode()
     digest.update(encoded)
     size += len(encoded)
+    cut.update(f'{size} '.encode())
   return {'sha256': digest.hexdigest(), 'documents': len(documents),
-          'bytes': size}
+          'bytes': size, 'cut': cut.hexdigest()[:12]}
 
 
 def split(documents: list[str],

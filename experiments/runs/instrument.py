@@ -78,7 +78,11 @@ def missing(store: Store, run: str,
 
 def take(store: Store, subject: Subject, measure: Measure) -> None:
   """Measures a subject and keeps the rows."""
-  rows = [dataclasses.asdict(row) for row in measure(subject)]
+  # As plain numbers: instruments count and average in arrays.
+  rows = [{'metric': row.metric, 'value': float(row.value),
+           'where': {place: value.item() if hasattr(value, 'item') else value
+                     for place, value in row.where.items()}}
+          for row in measure(subject)]
   store.keep_measurement(subject.id, name(measure), rows)
 
 

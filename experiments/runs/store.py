@@ -77,13 +77,21 @@ class Store:
 
   def measurement(self, run_id: str, digest: str) -> list[Any] | None:
     """The rows that an instrument took of a run, or None."""
-    content = _read(self._measurement(run_id, digest), run_id)
-    return None if content is None else content['rows']
+    path = self._measurement(run_id, digest)
+    content = _read(path, run_id)
+    if content is None:
+      return None
+    if content['instrument'] != digest:
+      raise UsageError(f'{path} is of another instrument; restore it, or '
+                       f'remove {path} to have it made again')
+    rows: list[Any] = content['rows']
+    return rows
 
   def keep_measurement(self, run_id: str, digest: str,
                        rows: Sequence[Any]) -> None:
     """Keeps the rows that an instrument took of a run."""
-    _write(self._measurement(run_id, digest), run_id, {'rows': list(rows)})
+    _write(self._measurement(run_id, digest), run_id, {
+      'instrument': digest, 'rows': list(rows)})
 
   def _measurement(self, run_id: str, digest: str) -> Path:
     return self.run(run_id) / 'measurements' / f'{digest}.json'

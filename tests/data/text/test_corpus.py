@@ -85,9 +85,14 @@ def test_home_is_expanded(tmp_path, monkeypatch):
 def test_fingerprint_is_that_of_the_file(tmp_path):
   documents = corpus.read(write(tmp_path / 'f.txt', PARAGRAPHS))
   content = PARAGRAPHS.encode()
-  assert corpus.fingerprint(documents) == {
+  found = corpus.fingerprint(documents)
+  assert {k: found[k] for k in ('sha256', 'documents', 'bytes')} == {
     'sha256': hashlib.sha256(content).hexdigest(),
     'documents': len(documents), 'bytes': len(content)}
+
+
+def test_fingerprint_knows_where_documents_end():
+  assert corpus.fingerprint(['ab', 'c']) != corpus.fingerprint(['a', 'bc'])
 
 
 def test_splits_are_disjoint_ordered_and_whole():

@@ -1,6 +1,5 @@
 """What was declared before the first run cannot be changed unseen."""
 
-import dataclasses
 import functools
 import importlib
 import json
@@ -66,18 +65,6 @@ def make(runs, *parts, preset='cpu', strata=(), texts=None, **experiment):
 
 def kept(of):
   return keep_seal(of, conclusion.declared(of))
-
-
-@pytest.mark.parametrize(('parts', 'says'), [
-  ((part('first'), part('first')), 'names of its parts must differ'),
-  ((dataclasses.replace(part('first'), name='other'),), 'has a cell of stratum'
-   ),
-  ((dataclasses.replace(part('first'), declare=lambda _: stratum('other')),),
-   "part 'first' declares stratum 'other'"),
-  ((part('first', smallest=-1.0),), 'smallest=-1.0 must be above 0')])
-def test_what_does_not_fit_together_is_refused(parts, says, tmp_path):
-  with pytest.raises(UsageError, match=says):
-    kept(make(tmp_path, *parts))
 
 
 def test_the_same_declaration_keeps_its_seal(tmp_path):

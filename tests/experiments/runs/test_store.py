@@ -1,6 +1,7 @@
 """What is kept is whole, is the run's own, and is not taken on trust."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ def test_a_measurement_is_guarded_as_well(tmp_path):
   edited(path, lambda c: c['rows'][0].update(value=0.4))
   with pytest.raises(UsageError, match='is not what was written'):
     store.measurement('mine', 'd')
+
+
+def test_so_is_what_another_instrument_has_measured(tmp_path):
+  store = Store(tmp_path)
+  store.keep_measurement('mine', 'aa', [])
+  path, = store.run('mine').glob('measurements/*')
+  shutil.copy(path, path.with_name('bb.json'))
+  with pytest.raises(UsageError, match='is of another instrument'):
+    store.measurement('mine', 'bb')
 
 
 def test_what_was_measured_of_an_earlier_training_is_forgotten(tmp_path):
