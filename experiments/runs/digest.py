@@ -64,7 +64,8 @@ def content(value: Any, tell: Callable[[Any], Any] | None = None) -> Any:
       field.name: content(getattr(value, field.name), tell)
       for field in dataclasses.fields(value)}}
   if isinstance(value, Mapping):
-    return {repr(key): content(item, tell) for key, item in value.items()}
+    return {repr(content(key, tell)): content(item, tell)
+            for key, item in value.items()}
   if isinstance(value, tuple | list | range | set | frozenset):
     items = [content(item, tell) for item in value]
     return sorted(items, key=repr) if isinstance(value, set | frozenset
@@ -248,7 +249,7 @@ def _declarable(value: Any) -> bool:
   if isinstance(value, tuple | list | set | frozenset):
     return all(map(_declarable, value))
   if isinstance(value, Mapping):
-    return all(map(_declarable, value.values()))
+    return all(map(_declarable, (*value, *value.values())))
   if dataclasses.is_dataclass(value):
     return all(_declarable(getattr(value, field.name))
                for field in dataclasses.fields(value))

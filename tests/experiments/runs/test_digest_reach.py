@@ -1,6 +1,7 @@
 """However an instrument comes by what it uses, a change of it is seen."""
 
 import importlib
+import json
 import linecache
 import sys
 
@@ -149,6 +150,28 @@ def test_a_helper_in_the_folder_above_is_followed(tmp_path, monkeypatch):
     found.append(digest.digest(
       importlib.import_module('measure_below').measure))
   assert found[0] != found[1]
+
+
+def test_no_address_is_in_it():
+  """It would be another in the next process, and nothing ever measured."""
+  def key():
+    return 1
+
+  class Thing:
+    pass
+
+  table = {key: 7, Thing: 8}
+  objects = {Thing(): 7}
+
+  def measure(subject):
+    return table[key]
+
+  def other(subject):
+    return objects
+
+  assert ' at 0x' not in json.dumps(digest.source(measure))
+  with pytest.raises(TypeError, match='cannot be declared'):
+    digest.source(other)
 
 
 def test_what_is_installed_and_what_is_measured_is_left_out():
