@@ -59,9 +59,16 @@ def kinds(field: dataclasses.Field[Any]) -> Mapping[str, type]:
 
 
 def kind_name(field: dataclasses.Field[Any], value: Any) -> str:
-  """What the kind of a field's value is called."""
-  return next(name for name, kind in kinds(field).items()
-              if type(value) is kind)
+  """What the kind of a field's value is called.
+
+  Raises:
+    UsageError: it is of no kind that the field can hold.
+  """
+  for name, kind in kinds(field).items():
+    if type(value) is kind:
+      return name
+  raise UsageError(f'{field.name}: {type(value).__name__} is none of its kinds, '
+                   f'{", ".join(kinds(field))}')
 
 
 def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:

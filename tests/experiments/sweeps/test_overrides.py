@@ -122,3 +122,12 @@ def test_a_field_that_is_not_there_cannot_be_replaced():
   for path in ('gadget', 'data.gadget', 'data.source.gadget'):
     with pytest.raises(overrides.UnknownField, match='gadget: no such field'):
       overrides.replace(Config(), {path: 1})
+
+
+def test_what_is_of_no_kind_is_named():
+  class Mine(SOURCES['tree']):
+    pass
+
+  config = overrides.replace(Config(), {'data.source': Mine()})
+  with pytest.raises(UsageError, match='source: Mine is none of its kinds'):
+    list(overrides.leaves(config))
