@@ -98,8 +98,8 @@ def declared(plan: Plan) -> Claim | None:
   """The claim as declared for the plan's preset; None where nothing is.
 
   Raises:
-    UsageError: some parts declare what decides, and some do not; or what they
-      declare is no declaration.
+    UsageError: some parts declare what decides, and some do not; or a part
+      declares a stratum of another name.
   """
   parts = plan.experiment.parts
   silent = [part.name for part in parts if part.declare is None]

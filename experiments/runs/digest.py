@@ -18,13 +18,14 @@ import importlib.util
 import inspect
 import json
 import sys
-import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiments.runs import definition
 
 MEASURED = ('model', 'data', 'train')
 INSTALLED = {'site-packages', 'dist-packages'}
@@ -55,7 +56,7 @@ def content(value: Any, tell: Callable[[Any], Any] | None = None) -> Any:
   if isinstance(value, functools.partial):
     return [content(part, tell)
             for part in (value.func, value.args, value.keywords)]
-  if inspect.isclass(value) or _function(value):
+  if inspect.isclass(value) or definition.function(value):
     return (tell or source)(value)
   if dataclasses.is_dataclass(value):
     if tell and _ours(type(value).__module__):
@@ -83,7 +84,7 @@ def source(start: Any) -> dict[str, Any]:
   pending: list[tuple[str, Any]] = []
 
   def tell(value: Any) -> str:
-    plain = _function(value) or value
+    plain = definition.function(value) or value
     if id(plain) not in names:
       name = _name(plain)
       while name in names.values():  # as lambdas and closures are called
@@ -107,15 +108,15 @@ def source(start: Any) -> dict[str, Any]:
     if isinstance(value, Statement):
       tree: ast.AST = value.tree
       scope = value.scope
-    elif inspect.isclass(value) or _function(value):
+    elif inspect.isclass(value) or definition.function(value):
       try:
-        tree = _bare(value)
+        tree = definition.bare(value)
       except OSError:  # a class that a call has made, as namedtuple does
         if not inspect.isclass(value):
           raise
         texts[name] = list(vars(value))
         continue
-      scope = _scope(value)
+      scope = definition.scope_of(value)
     else:
       texts[name] = content(value, tell)
       continue
@@ -130,7 +131,7 @@ def source(start: Any) -> dict[str, Any]:
     if hasattr(value, '__wrapped__'):
       used.append(('', value.__wrapped__))
     for key, item in used:
-      if inspect.isclass(item) or _function(item):
+      if inspect.isclass(item) or definition.function(item):
         if _ours(_module(item)):
           tell(item)
       else:
@@ -242,7 +243,7 @@ def _member(module: types.ModuleType, name: str) -> Any:
 
 def _declarable(value: Any) -> bool:
   """Whether what a function uses is in its digest by value."""
-  if inspect.isclass(value) or _function(value):
+  if inspect.isclass(value) or definition.function(value):
     return _ours(_module(value))
   if isinstance(value, functools.partial):
     return all(map(_declarable, (value.func, value.args, value.keywords)))
@@ -276,15 +277,7 @@ def _ours(module: str) -> bool:
 
 
 def _module(value: Any) -> str:
-  return str(_scope(value).get('__name__', ''))
-
-
-def _scope(value: Any) -> Mapping[str, Any]:
-  """The names of the module in which a function or class stands."""
-  if inspect.isclass(value):
-    return vars(importlib.import_module(value.__module__))
-  scope: Mapping[str, Any] = _function(value).__globals__
-  return scope
+  return str(definition.scope_of(value).get('__name__', ''))
 
 
 def _name(value: Any) -> str:
@@ -293,31 +286,3 @@ def _name(value: Any) -> str:
 
 def _known_as(module: str) -> str:
   return FILE if module.startswith(FILE) else module
-
-
-def _function(value: Any) -> Any:
-  """The plain function behind a value (compiled ones wrap theirs), or None."""
-  if inspect.isclass(value) or not callable(value):
-    return None
-  plain = inspect.unwrap(value, stop=inspect.isfunction)
-  if inspect.ismethod(plain):
-    plain = plain.__func__
-  return plain if inspect.isfunction(plain) else None
-
-
-def _bare(value: Any) -> ast.Module:
-  """A definition without docstrings and annotations."""
-  # By its code, since what wraps a function has the name of that.
-  text = inspect.getsource(getattr(value, '__code__', value))
-  tree = ast.parse(textwrap.dedent(text))
-  for node in ast.walk(tree):
-    if isinstance(node, ast.FunctionDef | ast.ClassDef) and (
-        ast.get_docstring(node)):
-      node.body[:1] = [] if node.body[1:] else [ast.Pass()]
-    if isinstance(node, ast.FunctionDef):
-      node.returns = None
-    if isinstance(node, ast.arg):
-      node.annotation = None
-    if isinstance(node, ast.AnnAssign):
-      node.annotation = ast.Constant(None)
-  return tree

@@ -67,8 +67,8 @@ def kind_name(field: dataclasses.Field[Any], value: Any) -> str:
   for name, kind in kinds(field).items():
     if type(value) is kind:
       return name
-  raise UsageError(f'{field.name}: {type(value).__name__} is none of its kinds, '
-                   f'{", ".join(kinds(field))}')
+  raise UsageError(f'{field.name}: {type(value).__name__} is none of its '
+                   f'kinds, {", ".join(kinds(field))}')
 
 
 def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:

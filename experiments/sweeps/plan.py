@@ -77,9 +77,6 @@ def make(experiment: Experiment, preset: str, strata: Sequence[str],
   """
   choose('preset', preset, experiment.presets)
   names = [part.name for part in experiment.parts]
-  if len(set(names)) < len(names):
-    raise UsageError(f'{experiment.name}: the names of its parts must differ, '
-                     f'not {", ".join(names)}')
   for name in strata:
     choose('stratum', name, names)
   parts = tuple(part for part in experiment.parts if (
