@@ -110,8 +110,6 @@ def params(store: Store, task: Task) -> Callable[[], Params]:
 
   def load() -> Params:
     result = store.result(run)
-    if result and result['status'] == 'diverged':
-      raise LookupError(f'run {run} diverged, so it has no parameters')
     if result and result['parameters'] is None:
       large: Params = train.saved(task.config, store.run(run))
       return large
