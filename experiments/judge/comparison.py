@@ -168,11 +168,12 @@ def _measured(metric: str, where: Mapping[str, Any],
       base = [of(s).get(unit, np.nan) for s in first]
       numbers[unit] = float(np.mean(own) - (np.mean(base) if base else 0))
     kept = {unit: x for unit, x in numbers.items() if np.isfinite(x)}
-    analysis = statistics.Mean(statistics.Sample(
+    replicates = statistics.Sample(
       np.array(list(kept.values())), tuple(seed for _, seed in kept),
-      tuple(instance for instance, _ in kept)))
-    low, high = analysis.interval(0.95)
-    return Estimate(dict(shown), analysis.estimate, low, high, len(kept),
+      tuple(instance for instance, _ in kept)).replicates()
+    low, high = statistics.bootstrap(replicates, 0.95)
+    estimate = float(np.mean(replicates)) if kept else np.nan
+    return Estimate(dict(shown), estimate, low, high, len(kept),
                     len(numbers) - len(kept), against)
 
   def at(column: str, value: Any) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from experiments.judge.numbers import brief, listed
 from experiments.judge.record import (
   ControlResult,
   EffectResult,
+  PropertyResult,
   StratumResult,
   Verdict,
 )
@@ -48,44 +49,49 @@ def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
   return '; '.join(parts)
 
 
-def of_effects(verdict: Verdict, effects: Sequence[EffectResult],
-               premises: Sequence[Premise]) -> str:
-  """The effects that decided, or that kept it open, with their intervals."""
+def of_premises(effects: Sequence[EffectResult],
+                properties: Sequence[PropertyResult],
+                premises: Sequence[Premise]) -> str:
+  """What decided, or kept it open: intervals, and counterexamples."""
   decisive = {name for name, _ in premises}
   parts = [of_effect(effect) for effect in effects if effect.name in decisive]
-  left_out = max(effect.excluded for effect in effects)
+  parts += [of_property(own) for own in properties if own.name in decisive]
+  left_out = max((effect.excluded for effect in effects), default=0)
   if left_out:
     units = '1 unit was' if left_out == 1 else f'{left_out} units were'
     parts.append(f'{units} left out because a run diverged')
   return '; '.join(parts)
 
 
+def of_property(result: PropertyResult) -> str:
+  """That it holds, or what it fails on."""
+  if result.state == 'holds':
+    return f'{result.name} holds'
+  return f'{result.name} fails: {result.counterexample.rstrip(".")}'
+
+
 def of_effect(effect: EffectResult) -> str:
   """Where the effect's interval lies against what it is judged by."""
-  smallest = _number(effect.smallest)
-  estimate = (f'{effect.name} is {_number(effect.estimate)} {effect.unit} '
-              f'{_interval(effect)}')
   if math.isnan(effect.estimate):
     return f'no unit is left on which to measure {effect.name}'
-  if effect.state == 'supported':
-    return f'{estimate}, reaching the smallest effect of interest {smallest}'
-  if effect.state == 'refuted' and effect.high < 0:
-    return f'{estimate}, of the opposite sign'
-  if effect.state == 'refuted':
-    return f'{estimate}, shown to be smaller than {smallest} either way'
-  if effect.low <= effect.clears and effect.high >= effect.smallest:
-    bound = ('the smallest effect of interest'
-             if effect.clears == effect.smallest else 'the bound')
-    return (f'the interval {_interval(effect)} of {effect.name} reaches below '
-            f'{bound} {_number(effect.clears)}')
-  if effect.high < effect.smallest:
-    return (f'{estimate}, below the smallest effect of interest {smallest}, '
-            'but neither opposite in sign nor shown to be negligible')
-  if effect.estimate < effect.smallest:
-    return (f'{estimate}, short of the smallest effect of interest {smallest} '
-            'and not shown to miss it')
-  return (f'{estimate}, but the exact test of {effect.replicates} independent '
-          f'values does not confirm it (p = {_number(effect.p_value)})')
+  if not math.isfinite(effect.low) and not math.isfinite(effect.high):
+    return (f'{effect.replicates} independent values of {effect.name} are too '
+            'few to show anything')
+  estimate = (f'{effect.name} is {_number(effect.estimate)} {effect.unit} '
+              f'{_interval(effect)}')
+  if effect.band is not None:
+    where = {'supported': 'inside', 'opposite': 'outside'}.get(
+      effect.state, 'neither inside nor outside')
+    low, high = map(_number, effect.band)
+    return f'{estimate}, {where} the band from {low} to {high}'
+  smallest = _number(effect.smallest)
+  return estimate + {
+    'supported': f', beyond the smallest effect of interest {smallest}',
+    'equivalent': f', shown to be smaller than {smallest} either way',
+    'opposite': f', opposite and beyond {_number(effect.bound)}',
+    'inconclusive': ', which leaves open whether it reaches the smallest '
+                    f'effect of interest {smallest}',
+  }[effect.state]
 
 
 def failed(controls: Sequence[ControlResult]) -> str:

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Literal
 
-from experiments.judge.declaration import EffectState
+from experiments.judge.declaration import EffectState, PropertyState
 from experiments.judge.numbers import listed
-from experiments.judge.seal import Amendment
+from experiments.judge.seal import Amendment, Late
 
 Verdict = Literal['supported', 'refuted', 'conditional', 'inconclusive',
                   'invalid', 'incomplete', 'not run']
@@ -17,17 +17,25 @@ class EffectResult:
 
   Attributes:
     estimate: NaN when every unit was left out.
-    low, high: the interval the decision rests on; infinite when there are
-      too few replicates for one.
+    low, high: the interval: the bounds that the deciding test does not reject;
+      infinite when there are too few replicates for one.
+    smallest: the smallest effect of interest; None where there is a band.
     test: how the interval and the p-value were found.
-    p_value: exact, of no effect; one-sided where the effect is.
+    p_value: of the test that decided, at `bound`; to be held against `alpha`.
+    bound: at which the p-value is; while nothing is decided, that which the
+      effect would have to exceed.
     seeds: of each instance.
     instances: of the data.
+    replicates: how many independent values there are.
+    replicate: what they are of: a seed, an instance, an item cluster.
     values: one per unit of replication.
-    clears: what the interval had to lie above.
+    null: what no effect is: 0, or 1 of a ratio.
+    band: where the effect is predicted to lie, if not beyond `smallest`.
     confidence: of the interval; a one-sided test at 5 % has the bounds of
       the 90 % interval.
-    p_holm: the p-value, adjusted over all effects of the claim.
+    alpha: the level.
+    p_holm: the p-value, adjusted over the effects of the stratum: for a
+      statement about this effect alone.
     excluded: units left out because a run diverged.
   """
 
@@ -37,22 +45,42 @@ class EffectResult:
   estimate: float
   low: float
   high: float
-  smallest: float
+  smallest: float | None
   test: str
-  p_value: float | None
+  p_value: float
+  bound: float
   seeds: int
   instances: int
+  replicates: int
+  replicate: str
   values: tuple[float, ...]
   state: EffectState
-  clears: float = 0.0
-  confidence: float = 0.95
+  null: float = 0.0
+  band: tuple[float, float] | None = None
+  confidence: float = 0.9
+  alpha: float = 0.05
   p_holm: float | None = None
   excluded: int = 0
 
   @property
-  def replicates(self) -> int:
-    """How many independent values there are."""
-    return self.instances if self.instances > 1 else self.seeds
+  def alone(self) -> bool:
+    """Whether its state may be told without the rest of the stratum."""
+    return self.p_holm is not None and self.p_holm <= self.alpha
+
+  @property
+  def bounds(self) -> tuple[float, ...]:
+    """What the interval is held against."""
+    return (self.smallest,) if self.band is None else self.band  # type: ignore
+
+
+@dataclasses.dataclass(frozen=True)
+class PropertyResult:
+  """One exact statement, checked; the counterexample is '' where it holds."""
+
+  name: str
+  statement: str
+  state: PropertyState
+  counterexample: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +96,10 @@ class ControlResult:
 
 @dataclasses.dataclass(frozen=True)
 class StratumResult:
-  """One stratum, judged; `cells` planned runs of which `missing` are not in."""
+  """One stratum, judged; `cells` planned runs of which `missing` are not in.
+
+  `controls` begin with the positive controls of the effects.
+  """
 
   name: str
   title: str
@@ -81,6 +112,7 @@ class StratumResult:
   cells: int
   missing: int
   tier: str
+  properties: tuple[PropertyResult, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +128,8 @@ class ClaimResult:
       the whole claim.
     left_out: which.
     amendments: measurements that were changed after the first run.
+    late: strata that were declared when some of their runs were finished.
+    strong: whether it is supported by evidence of two kinds.
   """
 
   id: str
@@ -111,6 +145,8 @@ class ClaimResult:
   partial: bool = False
   left_out: tuple[str, ...] = ()
   amendments: tuple[Amendment, ...] = ()
+  late: tuple[Late, ...] = ()
+  strong: bool = False
 
   @property
   def judged(self) -> tuple[StratumResult, ...]:
@@ -123,6 +159,7 @@ class ClaimResult:
     words = []
     if self.partial:
       words.append(f'on {listed([s.name for s in self.judged])} only')
+    words += [late.words for late in self.late]
     if self.amendments:
       words.append('amended after the first run')
     return ', '.join(words)
@@ -130,5 +167,6 @@ class ClaimResult:
   @property
   def headline(self) -> str:
     """The verdict with its qualification."""
-    between = ' ' if self.partial else ', ' if self.amendments else ''
-    return f'{self.verdict}{between}{self.qualification}'
+    verdict = f'{self.verdict} (strong)' if self.strong else self.verdict
+    between = ' ' if self.partial else ', ' if self.qualification else ''
+    return f'{verdict}{between}{self.qualification}'

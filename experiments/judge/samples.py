@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from experiments.judge.statistics import Mean, Sample
+from experiments.judge.analyses import Mean
+from experiments.judge.statistics import Sample
 from experiments.judge.table import is_place
 
 Condition = Mapping[str, Any]
@@ -100,31 +101,146 @@ def paired_difference(table: pl.DataFrame, metric: str, a: Condition,
   return _sample(units, values[:, 0] - values[:, 1])
 
 
-def success_difference(table: pl.DataFrame, metric: str, threshold: float,
-                       a: Condition, b: Condition) -> Sample:
-  """Whether `metric` reached `threshold` under `a`, and under `b`.
-
-  A run that diverged did not. For effects with test='success'.
-  """
-  units, values = conditions(table, metric, (a, b))
-  return _sample(units, (values >= threshold).astype(float))
-
-
 def ordered(table: pl.DataFrame, metric: str, order: Sequence[Any],
             by: str = 'n_layers', where: Condition | None = None) -> Sample:
   """`metric` at each value of `by`, in the order predicted to rise.
 
   For a metric predicted to fall, list the values the other way round. For
-  effects with test='trend'.
+  effects with analysis='trend'.
   """
   wheres = [{**(where or {}), by: value} for value in order]
   return _sample(*conditions(table, metric, wheres))
+
+
+def time_to_solve(table: pl.DataFrame, metric: str, slower: Condition,
+                  faster: Condition, solved: float = 0.9) -> Sample:
+  """FLOPs until `metric` was solved, under `slower` and under `faster`.
+
+  Solved is the first of two consecutive evaluations at or above `solved`. The
+  evaluations are the rows of the metric that name a step; the last one is at
+  the end of the run, where all its FLOPs are spent. A run that diverged, or
+  never got there, is inf. For effects with analysis='time to solve'.
+
+  Raises:
+    MissingMeasurement: as `by_unit`; or the runs of one arm differ in FLOPs.
+  """
+  columns, budgets = [], []
+  for where in (slower, faster):
+    times, budget = _times(table, metric, where, solved)
+    columns.append(times)
+    budgets.append(budget)
+  units = sorted(set(columns[0]) & set(columns[1]))
+  if len(units) < max(map(len, columns)):
+    raise MissingMeasurement(
+      f'{metric}: {_words(slower)} and {_words(faster)} have runs of different '
+      'seeds', metric, slower)
+  return Sample(np.array([[c[unit] for c in columns] for unit in units]),
+                tuple(seed for _, seed in units),
+                tuple(instance for instance, _ in units),
+                budgets=(budgets[0], budgets[1]))
+
+
+def items(table: pl.DataFrame, metrics: tuple[str, str],
+          where: Condition | None = None, item: str = 'item',
+          cluster: str | None = None, clusters: int | None = None) -> Sample:
+  """Two metrics of each item, each a mean over the units that have it.
+
+  Args:
+    table: a stratum's rows.
+    metrics: the two that are correlated.
+    where: the condition.
+    item: the place that names the item.
+    cluster: the place that says which items belong together; each item is a
+      cluster of its own where it is None.
+    clusters: how many there will be, for `fathom power`.
+
+  Raises:
+    MissingMeasurement: an item lacks one of the metrics.
+  """
+  del clusters
+  where = where or {}
+  named = [item, *([cluster] if cluster else [])]
+  fields = {name for name in where if not is_place(name)}
+  for name in sorted(fields - set(table.columns)):
+    raise MissingMeasurement(f'{name} is no column of the results', metrics[0],
+                             where)
+  runs = table.filter(*_equal(where, fields))
+  absent = [name for name in named if name not in table.columns]
+  places = {name for name in (*table.columns, *where) if is_place(name)}
+  unknown = sorted((places - set(named)) - set(table.columns))
+  rows = runs.head(0) if absent or unknown else runs.filter(
+    pl.col('metric').is_in(metrics), pl.col(item).is_not_null(),
+    *_equal(where, places - set(named)))
+  wide = rows.pivot('metric', index=named, values='value',
+                    aggregate_function='mean') if rows.height else rows
+  for metric in metrics:
+    if metric not in wide.columns or wide[metric].null_count():
+      raise MissingMeasurement(f'{metric}: some {item} has none with '
+                               f'{_words(where)}', metric, where)
+  wide = wide.sort(named)
+  units = sorted(set(_units(rows)))
+  names = wide[cluster or item].rank('dense').to_list()
+  return Sample(
+    wide.select(metrics).to_numpy(), tuple(seed for _, seed in units),
+    tuple(instance for instance, _ in units),
+    clusters=tuple(int(name) for name in names))
 
 
 def average(table: pl.DataFrame, metric: str,
             where: Condition | None = None) -> float:
   """The mean of `metric` over units; for controls."""
   return Mean(values(table, metric, where or {})).estimate
+
+
+def best(table: pl.DataFrame, metric: str, wheres: Sequence[Condition]
+         ) -> float:
+  """The highest of the means of `metric` under several conditions.
+
+  For positive controls: at least one arm is able.
+  """
+  return max(average(table, metric, where) for where in wheres)
+
+
+def _times(table: pl.DataFrame, metric: str, where: Condition,
+           solved: float) -> tuple[dict[Unit, float], float]:
+  """Each unit's FLOPs until it solved the metric, and the FLOPs of its run."""
+  fields = {name for name in where if not is_place(name)}
+  for name in sorted(fields - set(table.columns)):
+    raise MissingMeasurement(
+      f'{metric}: {name} is no column of the results: it varies in no arm',
+      metric, where)
+  runs = table.filter(*_equal(where, fields))
+  budgets = runs['train_flops'].drop_nulls().unique().to_list()
+  if not budgets:
+    raise MissingMeasurement(f'no run has {_words(where)}', metric, where)
+  if max(budgets) > 1.01 * min(budgets):
+    raise MissingMeasurement(f'{metric}: runs with {_words(where)} spend '
+                             'different FLOPs', metric, where)
+  budget = min(budgets)
+  places = {name for name in (*table.columns, *where) if is_place(name)
+            } - {'step'}
+  rows = runs.filter(
+    pl.col('metric') == metric, pl.col('step').is_not_null(),
+    *_equal(where, places)).sort('step') if places <= set(
+      table.columns) else runs.head(0)
+  diverged = set(_units(runs.filter(pl.col('status') == 'diverged')))
+  times = {}
+  for unit in sorted(set(_units(runs))):
+    instance, seed = unit
+    own = rows.filter(pl.col('instance').eq_missing(pl.lit(instance)),
+                      pl.col('seed').eq_missing(pl.lit(seed)))
+    times[unit] = math.inf
+    if unit in diverged:
+      continue
+    if own.height < 2 or own['step'].n_unique() < own.height:
+      raise MissingMeasurement(
+        f'seed {seed} of instance {instance} has no {metric} at two steps or '
+        f'more, one number each, with {_words(where)}', metric, where)
+    able = (own['value'] >= solved).to_numpy()
+    first = np.flatnonzero(able[:-1] & able[1:])
+    if len(first):
+      times[unit] = budget * own['step'][int(first[0])] / own['step'][-1]
+  return times, budget
 
 
 def _sample(units: Sequence[Unit], values: np.ndarray) -> Sample:

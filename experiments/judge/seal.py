@@ -3,7 +3,9 @@
 `seal.json` holds, for the claim and for each stratum, the hashes of all that
 decides: which runs there are, effects, controls, rule, wording. A change voids.
 The digests of the measurements lie beside them: an instrument may be mended,
-but what is judged then says "amended after the first run".
+but what is judged then says "amended after the first run". So does how many of
+a stratum's runs were finished when it was sealed: what is declared after
+results were there is told with the verdict.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from experiments.judge.declaration import Claim
 from experiments.judge.numbers import listed
 from experiments.machine.usage import UsageError
 from experiments.runs import digest, instrument
+from experiments.runs.store import Store
+from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.plan import Plan
+from experiments.sweeps.task import Train
 
 FILE = 'seal.json'
 # Any of them says that something was run.
@@ -46,6 +51,27 @@ class Amendment:
 
 
 @dataclasses.dataclass(frozen=True)
+class Late:
+  """A stratum that was declared when some of its runs were finished.
+
+  Attributes:
+    stratum: which.
+    finished: how many of its runs were finished when it was sealed.
+    runs: how many it had then.
+  """
+
+  stratum: str
+  finished: int
+  runs: int
+
+  @property
+  def words(self) -> str:
+    """What a headline says of it."""
+    return (f'{self.stratum} declared after {self.finished} of its {self.runs} '
+            'runs were finished')
+
+
+@dataclasses.dataclass(frozen=True)
 class Seal:
   """What is sealed.
 
@@ -53,12 +79,15 @@ class Seal:
     claim: {part of the claim: hash}.
     strata: {stratum: {part of its declaration: hash}}.
     measurements: {stratum: digest of its measurement}.
+    finished: {stratum: (how many of its runs were finished when it was sealed,
+      how many it had)}.
     history: the amendments, oldest first.
   """
 
   claim: Mapping[str, str]
   strata: Mapping[str, Mapping[str, str]]
   measurements: Mapping[str, str]
+  finished: Mapping[str, tuple[int, int]]
   history: tuple[Amendment, ...] = ()
 
   @property
@@ -93,6 +122,7 @@ class Seal:
       if self.measurements.get(stratum, new) != new)
     return Seal(self.claim, {**declared.strata, **self.strata},
                 {**self.measurements, **declared.measurements},
+                {**declared.finished, **self.finished},
                 (*self.history, *amendments))
 
 
@@ -104,11 +134,13 @@ class Sealed:
     hash: of all that decides, as it was sealed.
     changes: what was changed after the first run, in words.
     amendments: measurements that were changed after it.
+    late: strata that were declared when some of their runs were finished.
   """
 
   hash: str = ''
   changes: tuple[str, ...] = ()
   amendments: tuple[Amendment, ...] = ()
+  late: tuple[Late, ...] = ()
 
 
 def declared(plan: Plan, claim: Claim) -> Seal:
@@ -123,14 +155,29 @@ def declared(plan: Plan, claim: Claim) -> Seal:
       'cells': digest.digest(sorted(
         (cell.arm, run_id(cell.task)) for cell in plan.cells
         if cell.stratum == part.name)),
-      'effects': digest.digest(strata[part.name].effects),
+      'effects': digest.digest([
+        dataclasses.replace(effect, sigma=None)  # for planning alone
+        for effect in strata[part.name].effects]),
+      'properties': digest.digest(strata[part.name].properties),
       'controls': digest.digest(strata[part.name].controls),
       'rule': digest.digest(strata[part.name].rule),
       'wording': digest.digest([
         strata[part.name].title, strata[part.name].prediction,
         strata[part.name].refutation, strata[part.name].tier])}
      for part in plan.parts},
-    {part.name: instrument.name(instrument.of(part)) for part in plan.parts})
+    {part.name: instrument.name(instrument.of(part)) for part in plan.parts},
+    {part.name: _finished(plan, part) for part in plan.parts})
+
+
+def _finished(plan: Plan, part: Part) -> tuple[int, int]:
+  """How many of a stratum's runs are finished, and how many there are."""
+  store = Store(plan.runs)
+  tasks = {run_id(cell.task): cell.task for cell in plan.cells
+           if cell.stratum == part.name}
+  done = [run for run, task in tasks.items() if (
+    store.done(run) if isinstance(task, Train) else
+    not instrument.missing(store, run, [instrument.of(part)]))]
+  return len(done), len(tasks)
 
 
 def keep_seal(plan: Plan, claim: Claim) -> Sealed:
@@ -150,7 +197,9 @@ def keep_seal(plan: Plan, claim: Claim) -> Sealed:
     content = dataclasses.asdict(new)
     durable.write_json(path, {**content, 'checksum': _checksum(content)})
   parts = [part.name for part in plan.experiment.parts]
-  return Sealed(new.hash, tuple(new.changes(now, parts)), new.history)
+  late = tuple(Late(stratum, *counts) for stratum, counts in
+               new.finished.items() if counts[0])
+  return Sealed(new.hash, tuple(new.changes(now, parts)), new.history, late)
 
 
 def _refuse_without(folder: Path) -> None:
@@ -174,8 +223,11 @@ def _read(path: Path) -> Seal | None:
     checksum = content.pop('checksum')
     if checksum != _checksum(content):
       raise ValueError
+    finished = {stratum: (done, runs)
+                for stratum, (done, runs) in content['finished'].items()}
+    history = tuple(Amendment(**entry) for entry in content['history'])
     return Seal(content['claim'], content['strata'], content['measurements'],
-                tuple(Amendment(**entry) for entry in content['history']))
+                finished, history)
   except (ValueError, KeyError, TypeError, AttributeError):
     raise UsageError(
       f'{path} cannot be read or was edited: it says what was declared before '

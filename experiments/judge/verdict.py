@@ -1,16 +1,10 @@
 """The engine: from a declared claim and the results table to a verdict.
 
-An effect is supported when its estimate reaches the smallest effect of
-interest and its interval lies above what it must clear; refuted when its
-interval lies below the smallest effect of interest and it is shown either to
-have the opposite sign or to be negligible (two one-sided tests); inconclusive
-otherwise. "Not significant" never refutes.
-
-A rule asks for several states at once, and a claim is supported only where all
-its strata are: a verdict is an intersection-union test, which keeps the level
-of its parts without correction (Berger, 1982). A reader who singles out one
-effect does need one, so each p-value comes with its Holm adjustment over all
-effects of the claim.
+A stratum's rule asks for several states at once, and a claim is supported only
+where all its strata are: a verdict is an intersection-union test, which keeps
+the level of its parts without correction (Berger, 1982). A reader who singles
+out one effect does need one, so each p-value comes with its Holm adjustment
+over the effects of its stratum.
 """
 
 import dataclasses
@@ -19,18 +13,19 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from experiments.judge import reasons, statistics
+from experiments.judge.decision import decide
 from experiments.judge.declaration import (
   Claim,
   Control,
-  Effect,
-  EffectState,
   Premise,
+  Property,
   Stratum,
 )
 from experiments.judge.record import (
   ClaimResult,
   ControlResult,
   EffectResult,
+  PropertyResult,
   StratumResult,
   Verdict,
 )
@@ -38,6 +33,9 @@ from experiments.judge.samples import MissingMeasurement
 from experiments.judge.seal import Sealed
 
 FEWEST = 5  # replicates; with fewer it is a smoke test, whatever it shows
+# Tiers whose evidence is of one kind: exact, from training, of a pretrained
+# model.
+KINDS = {'E0': 'exact', 'E1': 'trained', 'E2': 'trained', 'E3': 'pretrained'}
 
 
 def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
@@ -67,46 +65,25 @@ def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
   else:
     strata = [_judge_stratum(stratum, table, planned, claim.alpha)
               for stratum in asked]
-    verdict = _across([stratum.verdict for stratum in strata])
+    verdict = across([stratum.verdict for stratum in strata])
     because = reasons.of_claim(verdict, strata, left_out)
-  strata = _with_holm([
-    dataclasses.replace(s, reason=reasons.sentence(s.reason)) for s in strata])
+  strata = [dataclasses.replace(s, reason=reasons.sentence(s.reason))
+            for s in strata]
   effects = [effect for stratum in strata for effect in stratum.effects]
   few = any(effect.replicates < FEWEST for effect in effects)
   own = {stratum.name: stratum for stratum in strata} | {
     s.name: _not_run(s) for s in claim.strata if s not in asked}
   amendments = tuple(a for a in sealed.amendments if a.stratum in planned)
-  because = '; '.join(filter(None, (because, reasons.amended(amendments))))
+  late = tuple(stratum for stratum in sealed.late if stratum.stratum in planned)
+  because = '; '.join(filter(None, (
+    because, *(one.words for one in late), reasons.amended(amendments))))
+  kinds = {KINDS[s.tier] for s in strata if s.verdict == 'supported'}
   return ClaimResult(
     claim.id, claim.title, claim.claim, claim.reading, verdict,
     reasons.sentence(because), tuple(own[s.name] for s in claim.strata),
     sealed.hash, 'smoke' if smoke or few else 'verdict', commit,
-    partial=bool(left_out), left_out=left_out, amendments=amendments)
-
-
-def decide(effect: Effect, sample: statistics.Sample,
-           alpha: float = 0.05) -> EffectResult:
-  """Applies the decision rule to one effect's sample."""
-  analysis = statistics.ANALYSES[effect.test](sample)
-  tail = alpha if effect.sided == 'greater' else alpha / 2
-  clears = effect.smallest if effect.clears is None else effect.clears
-  low, high = analysis.interval(1 - 2 * tail)
-  p_value = analysis.p_value(effect.sided)
-  state: EffectState = 'inconclusive'
-  if (analysis.estimate >= effect.smallest and p_value <= alpha
-      and analysis.above(clears, tail)):
-    state = 'supported'
-  elif analysis.below(effect.smallest, tail) and (
-      analysis.below(0, tail)
-      or statistics.equivalent(analysis, effect.smallest, alpha)):
-    state = 'refuted'
-  instances = len(set(sample.instances))
-  return EffectResult(
-    effect.name, effect.statement, effect.unit, analysis.estimate, low, high,
-    effect.smallest, analysis.description, p_value,
-    len(sample.seeds) // max(1, instances), instances,
-    tuple(float(value) for value in analysis.values), state, clears,
-    1 - 2 * tail, excluded=sample.excluded)
+    partial=bool(left_out), left_out=left_out, amendments=amendments,
+    late=late, strong=verdict == 'supported' and len(kinds) > 1)
 
 
 def _judge_stratum(stratum: Stratum, table: pl.DataFrame,
@@ -118,9 +95,11 @@ def _judge_stratum(stratum: Stratum, table: pl.DataFrame,
       void.missing, void.cells))
   rows = table.filter(pl.col('stratum') == stratum.name)
   try:
-    controls = tuple(_check(control, rows) for control in stratum.controls)
-    effects = tuple(decide(effect, effect.measure(rows), alpha)
-                    for effect in stratum.effects)
+    controls = tuple(_check(control, rows)
+                     for control in stratum.every_control())
+    effects = _with_holm([decide(effect, effect.measure(rows), alpha)
+                          for effect in stratum.effects])
+    properties = tuple(_hold(own, rows) for own in stratum.properties)
   except MissingMeasurement as error:
     return dataclasses.replace(void, reason=str(error.args[0]))
   failed = [control for control in controls if not control.passed]
@@ -128,21 +107,30 @@ def _judge_stratum(stratum: Stratum, table: pl.DataFrame,
     verdict: Verdict = 'invalid'
     because = reasons.failed(failed)
   else:
-    verdict, premises = _apply(stratum, effects)
-    because = reasons.of_effects(verdict, effects, premises)
-  return dataclasses.replace(void, verdict=verdict, reason=because,
-                             effects=effects, controls=controls)
+    states = {effect.name: effect.state for effect in effects}
+    verdict, premises = apply(stratum, {
+      **states, **{own.name: own.state for own in properties}})
+    because = reasons.of_premises(effects, properties, premises)
+  return dataclasses.replace(
+    void, verdict=verdict, reason=because, effects=effects, controls=controls,
+    properties=properties)
 
 
-def _apply(stratum: Stratum, effects: Sequence[EffectResult]
-           ) -> tuple[Verdict, tuple[Premise, ...]]:
-  """The first list of the rule that holds; else what kept it undecided."""
-  states = {effect.name: effect.state for effect in effects}
+def apply(stratum: Stratum, states: Mapping[str, str]
+          ) -> tuple[Verdict, tuple[Premise, ...]]:
+  """The verdict that the rule gives, and the premises that gave it.
 
+  Args:
+    stratum: whose rule it is.
+    states: of its effects and properties, by name.
+
+  Returns:
+    The first list that holds; where none does, what kept it from support.
+  """
   def holds(premise: Premise) -> bool:
     name, state = premise
-    if state == 'not supported':
-      return states[name] != 'supported'
+    if state.startswith('not '):
+      return states[name] != state.removeprefix('not ')
     return states[name] == state
 
   rule = stratum.rule
@@ -152,10 +140,11 @@ def _apply(stratum: Stratum, effects: Sequence[EffectResult]
   for verdict, premises in verdicts:
     if premises and all(map(holds, premises)):
       return verdict, premises
-  return 'inconclusive', tuple(c for c in rule.supported if not holds(c))
+  against = tuple(c for c in rule.supported if not holds(c))
+  return 'inconclusive' if stratum.effects else 'refuted', against
 
 
-def _across(verdicts: Sequence[Verdict]) -> Verdict:
+def across(verdicts: Sequence[Verdict]) -> Verdict:
   """The verdict of a claim from those of its strata."""
   for word in ('incomplete', 'invalid'):
     if word in verdicts:
@@ -166,6 +155,13 @@ def _across(verdicts: Sequence[Verdict]) -> Verdict:
   if 'conditional' in words or {'supported', 'refuted'} <= words:
     return 'conditional'
   return 'inconclusive'
+
+
+def _hold(declared: Property, rows: pl.DataFrame) -> PropertyResult:
+  counterexample = declared.check(rows)
+  return PropertyResult(
+    declared.name, declared.statement, 'fails' if counterexample else 'holds',
+    counterexample)
 
 
 def _check(control: Control, rows: pl.DataFrame) -> ControlResult:
@@ -197,12 +193,8 @@ def _not_run(stratum: Stratum) -> StratumResult:
     'not run', reasons.NOT_RUN, (), (), 0, 0, stratum.tier)
 
 
-def _with_holm(strata: Sequence[StratumResult]) -> list[StratumResult]:
-  """Fills in the p-values adjusted over all effects."""
-  p_values = [e.p_value for s in strata for e in s.effects
-              if e.p_value is not None]
-  adjusted = iter(statistics.holm(p_values))
-  return [dataclasses.replace(stratum, effects=tuple(
-    dataclasses.replace(
-      effect, p_holm=None if effect.p_value is None else next(adjusted))
-    for effect in stratum.effects)) for stratum in strata]
+def _with_holm(effects: Sequence[EffectResult]) -> tuple[EffectResult, ...]:
+  """Fills in the p-values adjusted over the effects of a stratum."""
+  adjusted = statistics.holm([effect.p_value for effect in effects])
+  return tuple(dataclasses.replace(effect, p_holm=p)
+               for effect, p in zip(effects, adjusted))

@@ -37,7 +37,8 @@ def write(plan: Plan, result: ClaimResult, table: pl.DataFrame,
   plots = {part.name: figures.of_part(table, part, strata[part.name])
            for part in plan.parts if part.name in strata}
   return _write(plan, 'page', plots, table, manifest, {
-    'claim': result, 'verdicts': wording.VERDICTS, 'tiers': wording.TIERS})
+    'claim': result, 'verdicts': {**wording.VERDICTS, **wording.STATES},
+    'tiers': wording.TIERS})
 
 
 def compare(plan: Plan, comparison: Comparison, table: pl.DataFrame,

@@ -80,9 +80,11 @@ def of_effect(effect: EffectResult, name: str) -> str:
     return ''
   svg = canvas.draw((2.5, 0.6),
                     lambda figure: marks.interval(figure.subplots(), effect))
+  against = (f'smallest effect of interest {effect.smallest:.3g}'
+             if effect.band is None else
+             f'band {effect.band[0]:.3g} to {effect.band[1]:.3g}')
   words = (f'{effect.name}: estimate {effect.estimate:.3g}, interval '
-           f'{effect.low:.3g} to {effect.high:.3g}, smallest effect of '
-           f'interest {effect.smallest:.3g} {effect.unit}')
+           f'{effect.low:.3g} to {effect.high:.3g}, {against} {effect.unit}')
   return canvas.inline(svg, name, words)
 
 

@@ -16,8 +16,8 @@ from experiments.report.canvas import (
 )
 from experiments.report.wording import label
 
-STATE_COLOURS = {'supported': PALETTE[2], 'refuted': PALETTE[1],
-                 'inconclusive': PALETTE[5]}
+STATE_COLOURS = {'supported': PALETTE[2], 'equivalent': PALETTE[0],
+                 'opposite': PALETTE[1], 'inconclusive': PALETTE[5]}
 
 
 def named_lines(rows: pl.DataFrame) -> pl.DataFrame:
@@ -232,14 +232,15 @@ def heat(axes: Any, rows: pl.DataFrame, across: str, up: str,
 
 
 def interval(axes: Any, effect: EffectResult) -> None:
-  """One effect with its units, against zero and the smallest effect."""
+  """One effect with its units, against none and what it is held against."""
   colour = STATE_COLOURS.get(effect.state, INK)
   low, high = _ends(effect)
   values = [v for v in effect.values if math.isfinite(v)]
-  span = [0, effect.smallest, low, high, effect.estimate, *values]
+  span = [effect.null, *effect.bounds, low, high, effect.estimate, *values]
   pad = 0.08 * ((max(span) - min(span)) or 1)
-  axes.axvline(0, color=INK, linewidth=0.9)
-  axes.axvline(effect.smallest, color=INK, linewidth=1.1, linestyle='--')
+  axes.axvline(effect.null, color=INK, linewidth=0.9)
+  for bound in effect.bounds:
+    axes.axvline(bound, color=INK, linewidth=1.1, linestyle='--')
   axes.plot(values, [-0.55] * len(values), '|', color=INK, alpha=0.45,
             markersize=5)
   axes.plot([low, high], [0.2, 0.2], color=colour, linewidth=3.2,
@@ -280,7 +281,7 @@ def _slots(cells: pl.DataFrame, along: str) -> list[int | None]:
 
 def _ends(effect: EffectResult) -> tuple[float, float]:
   """The interval's ends; an open one reaches a little past the rest."""
-  inside = [0, effect.smallest, effect.estimate]
+  inside = [effect.null, *effect.bounds, effect.estimate]
   reach = 1.3 * max(abs(v) for v in inside) or 1.0
   low = effect.low if math.isfinite(effect.low) else -reach
   high = effect.high if math.isfinite(effect.high) else reach

@@ -9,15 +9,24 @@ from experiments.judge import numbers
 # word -> (sign, colour-blind safe with the word beside it; what it means)
 VERDICTS = {
   'supported': ('✓', 'the interval lies beyond the smallest effect of '
-                'interest'),
-  'refuted': ('✗', 'an effect of that size is ruled out: the opposite sign, '
-              'or shown to be smaller'),
+                'interest, or inside the band that was predicted'),
+  'refuted': ('✗', 'what was declared to refute it was shown: equivalence, the '
+              'opposite, or a counterexample'),
   'conditional': ('◐', 'declared strata disagree: it holds in some and fails '
                   'in others'),
   'inconclusive': ('?', 'the interval allows both; more runs are needed'),
   'invalid': ('!', 'a control failed, so the measurement says nothing'),
   'incomplete': ('…', 'planned runs are missing, so no verdict is given'),
   'not run': ('–', 'it was not asked for, so there is nothing to judge'),
+}
+# What one effect, or an exact property, can be beside.
+STATES = {
+  'equivalent': ('≈', 'shown to be smaller than the smallest effect of '
+                 'interest: the interval lies between minus and plus it'),
+  'opposite': ('✗', 'the interval lies beyond the smallest effect of interest '
+               'on the other side, or outside the band'),
+  'holds': ('✓', 'checked exactly, and no counterexample found'),
+  'fails': ('✗', 'there is a counterexample, and it is shown'),
 }
 TIERS = {
   'E0': 'exact',

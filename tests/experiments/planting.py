@@ -79,7 +79,7 @@ def plant(of, values=None):
   for stratum in conclusion.declared(of).strata:
     if stratum.name not in {part.name for part in of.parts}:
       continue
-    for declared in (*stratum.effects, *stratum.controls):
+    for declared in (*stratum.effects, *stratum.every_control()):
       while missing := _missing(declared, rows, stratum.name):
         place = {k: v for k, v in missing.condition.items() if is_place(k)}
         fields = {k: v for k, v in missing.condition.items()

@@ -24,13 +24,13 @@ def expanded(preset, tmp_path):
 
 def test_cpu_plan(tmp_path):
   assert expanded('cpu', tmp_path) == {
-    ('composition', 'plain', 1): 5, ('composition', 'plain', 2): 5,
-    ('composition', 'plain', 3): 5, ('composition', 'wide', 1): 5,
+    ('composition', 'plain', 1): 8, ('composition', 'plain', 2): 8,
+    ('composition', 'plain', 3): 8, ('composition', 'wide', 1): 8,
     ('composition', 'looped', 3): 3,
     ('composition', 'chain_of_thought', 1): 3,
-    **dict.fromkeys((('hierarchy', 'l = 3', n) for n in (1, 2, 3, 4)), 5),
+    **dict.fromkeys((('hierarchy', 'l = 3', n) for n in (1, 2, 3, 4)), 8),
     **dict.fromkeys((('text', arm, n) for n in (1, 4, 12) for arm in (
-      'fixed width', 'matched parameters')), 5),
+      'fixed width', 'matched parameters')), 8),
   }
 
 
@@ -38,7 +38,7 @@ def test_accelerator_plan_is_the_published_one(tmp_path):
   planned = expanded('accelerator', tmp_path)
   for heads in (4, 8):
     runs = {k[2]: n for k, n in planned.items() if k[1] == f'{heads} heads'}
-    assert runs == dict.fromkeys(range(1, 9), 3)
+    assert runs == dict.fromkeys(range(1, 9), 8)
   assert {k[1] for k in planned if k[0] == 'hierarchy'} == {'l = 4', 'l = 5'}
   assert max(k[2] for k in planned if k[0] == 'text') == 32
 

@@ -122,8 +122,8 @@ def test_nothing_finished_is_a_page_too(tmp_path):
 
 def test_a_part_of_a_claim_is_not_the_claim(tmp_path):
   of = planting.depth(tmp_path, strata=('composition',))
-  _publish_predicted(of)
   conclusion.seal(of)
+  _publish_predicted(of)
   told = conclusion.conclude(of)
   assert told.verdict == 'supported'
   assert told.headline == 'supported on composition only'

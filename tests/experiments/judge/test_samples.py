@@ -43,7 +43,7 @@ def test_places_that_are_not_named_are_empty():
   assert (total, root) == (0.5, 3.5)
 
 
-def test_a_diverged_unit_is_left_out_of_means_and_counts_as_a_failure():
+def test_a_diverged_unit_is_left_out():
   planted = rows('accuracy', lambda n, s: 0.95 if n == 4 else 0.1)
   for row in planted:
     if (row['n_layers'], row['seed']) == (4, 1):
@@ -51,9 +51,6 @@ def test_a_diverged_unit_is_left_out_of_means_and_counts_as_a_failure():
   deep, shallow = {'n_layers': 4}, {'n_layers': 1}
   mean = samples.paired_difference(frame(planted), 'accuracy', deep, shallow)
   assert (mean.seeds, mean.excluded) == ((0, 2), 1)
-  success = samples.success_difference(
-    frame(planted), 'accuracy', 0.9, deep, shallow)
-  assert success.values.tolist() == [[1, 0], [0, 0], [1, 0]]
 
 
 def test_what_is_not_there_is_missing_not_left_out():
@@ -104,3 +101,65 @@ def test_conditions_come_in_the_order_asked_for():
   assert falling.values[0].tolist() == [0, 0, 1]
   one = samples.values(planted, 'loss', {'n_layers': 1})
   assert one.values.tolist() == [1, 2, 3, 4, 5, 6, 7]
+  best = samples.best(planted, 'loss', [{'n_layers': n} for n in (1, 2)])
+  assert best == samples.average(planted, 'loss', {'n_layers': 1}) == 4
+
+
+def curve(accuracies, n, seed, **others):
+  """One run's accuracies at steps 10, 20, …, of 1 FLOP a step."""
+  return [row | {'step': 10 * (i + 1), 'train_flops': 10.0 * len(accuracies),
+                 **others}
+          for i, accuracy in enumerate(accuracies)
+          for row in rows('accuracy', lambda *_, a=accuracy: a, (n,), (seed,))]
+
+
+def test_solved_is_the_first_of_two_evaluations_that_are_high():
+  planted = frame(
+    curve([0.1, 0.95, 0.5, 0.9, 0.9], 1, 0), curve([0.95] * 5, 2, 0),
+    curve([0.1] * 4 + [0.95], 1, 1),
+    curve([0.1, 0.95, 0.92, 0.1, 0.1], 2, 1))
+  sample = samples.time_to_solve(planted, 'accuracy', {'n_layers': 1},
+                                 {'n_layers': 2})
+  assert sample.values.tolist() == [[40, 10], [np.inf, 20]]
+  assert sample.budgets == (50, 50)
+  lost = frame(curve([0.95] * 5, 2, 0), curve(
+    [0.0], 1, 0, status='diverged', train_flops=50.0))
+  assert samples.time_to_solve(
+    lost, 'accuracy', {'n_layers': 1}, {'n_layers': 2}
+  ).values.tolist() == [[np.inf, 10]]
+
+
+def test_times_to_solve_need_evaluations_pairs_and_one_budget():
+  arms = {'n_layers': 1}, {'n_layers': 2}
+
+  def times(*curves):
+    return samples.time_to_solve(frame(*curves), 'accuracy', *arms)
+
+  both = curve([0.95] * 5, 1, 0), curve([0.95] * 5, 2, 0)
+  with pytest.raises(MissingMeasurement, match='different seeds'):
+    times(*both, curve([0.95] * 5, 2, 1))
+  with pytest.raises(MissingMeasurement, match='different FLOPs'):
+    times(*both, curve([0.95] * 9, 2, 1))
+  with pytest.raises(MissingMeasurement, match='at two steps'):
+    times(both[0], curve([0.95], 2, 0))
+  with pytest.raises(MissingMeasurement, match='no run has n_layers=2'):
+    times(both[0])
+
+
+def test_items_are_averaged_over_runs_and_keep_their_clusters():
+  planted = [
+    row for item in range(3) for metric, scale in (('near', 1), ('far', -1))
+    for row in rows(metric, lambda n, s, i=item, k=scale: k * i + s,
+                    depths=(1,), seeds=(0, 2), item=f'w{item}',
+                    cluster=item // 2)]
+  sample = samples.items(frame(planted), ('near', 'far'), cluster='cluster')
+  assert sample.values.tolist() == [[1, 1], [2, 0], [3, -1]]
+  assert sample.clusters == (1, 1, 2)
+  assert sample.seeds == (0, 2)
+  own = samples.items(frame(planted), ('near', 'far'),
+                      {'n_layers': 1, 'cluster': 0})
+  assert (len(own.values), own.clusters) == (2, (1, 2))
+  with pytest.raises(MissingMeasurement, match='some item has none'):
+    samples.items(frame(planted[:-2]), ('near', 'far'), cluster='cluster')
+  with pytest.raises(MissingMeasurement, match='some pair has none'):
+    samples.items(frame(planted), ('near', 'far'), item='pair')

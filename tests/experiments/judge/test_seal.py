@@ -6,6 +6,7 @@ import json
 import linecache
 import sys
 
+import planting
 import pytest
 
 from data import DataConfig
@@ -36,16 +37,16 @@ def other_measure(subject):
   return [Row('loss', float(subject.scores['loss'][1]))]
 
 
-def stratum(name, smallest=0.1, at_least=0.0, title='A stratum'):
+def stratum(name, smallest=0.1, at_least=0.0, title='A stratum', sigma=None):
   gain = functools.partial(samples.paired_difference, metric='loss',
                            a={'n_layers': 1}, b={'n_layers': 2})
+  able = Control('loss', 'There is a loss.', functools.partial(
+    samples.average, metric='loss', where={'n_layers': 1}), at_least=at_least)
   return Stratum(
-    name, title, 'It falls.', 'It does not.',
-    (Effect('gain', 'Loss falls.', 'nats', gain, smallest),),
-    Rule((('gain', 'supported'),)),
-    (Control('loss', 'There is a loss.', functools.partial(
-      samples.average, metric='loss', where={'n_layers': 1}),
-      at_least=at_least),))
+    name=name, title=title, prediction='It falls.', refutation='It does not.',
+    effects=(Effect('gain', 'Loss falls.', 'nats', gain, smallest=smallest,
+                    positive=able, sigma=sigma),),
+    rule=Rule((('gain', 'supported'),)), controls=(able,))
 
 
 def part(name='first', measure=measure, optional=False, seeds=2, fields=(),
@@ -83,7 +84,7 @@ def test_the_same_declaration_keeps_its_seal(tmp_path):
   (part(fields={'data.seed': 3}), 'first: its cells'),
   (part(seeds=3), 'first: its cells'),
   (part(smallest=0.05), 'first: its effects'),
-  (part(at_least=-1.0), 'first: its controls'),
+  (part(at_least=-1.0), 'first: its effects and controls'),
   (part(title='Another'), 'first: its wording')])
 def test_a_change_of_what_decides_voids(changed, words, tmp_path):
   sealed = kept(make(tmp_path, part())).hash
@@ -104,6 +105,21 @@ def test_what_only_makes_it_faster_changes_nothing(tmp_path):
   kept(make(tmp_path, part()))
   faster = part(fields={'train.chunk_steps': 7, 'mesh.pack': 1})
   assert kept(make(tmp_path, faster)).changes == ()
+
+
+def test_what_only_plans_changes_nothing(tmp_path):
+  kept(make(tmp_path, part()))
+  assert kept(make(tmp_path, part(sigma=0.3))).changes == ()
+
+
+def test_what_was_finished_before_it_was_declared_is_kept(tmp_path):
+  of = make(tmp_path, part(), part('second'), strata=('first',))
+  assert kept(of).late == ()
+  planting.publish(of, lambda cell: None)
+  both = kept(make(tmp_path, part(), part('second', seeds=3)))
+  assert [late.words for late in both.late] == [
+    'second declared after 4 of its 6 runs were finished']
+  assert kept(make(tmp_path, part(), part('second', seeds=3))) == both
 
 
 def test_an_optional_stratum_can_be_added_and_not_taken_away(tmp_path):

@@ -78,7 +78,7 @@ def test_first_screen_tells_verdicts_and_key_effects(planted, claim):
   text, _ = _read(planted)
   answer = text[:text.index('<nav')]
   for words in ('supported', 'Supported on composition, hierarchy and text.',
-                'Two links are learned with 2 layers', '[0.10, 1.00]',
+                'Two links are learned with 2 layers', 'accuracy',
                 'layers a level', 'bits per byte'):
     assert words in answer, words
   assert 'no evidence' not in text
@@ -182,8 +182,8 @@ def test_incomplete_table_says_what_is_missing(plan, table, tmp_path):
   claim = planting.judged(plan, rows, smoke=True)
   page = report.write(elsewhere(plan, tmp_path), claim, rows, MANIFEST)
   text, _ = _read(page)
-  assert '30 of 76 planned runs are missing' in text
-  assert 'n = 12 · d = 48: 5 runs, seed/instance 0/0, 1/0' in text
+  assert '48 of 118 planned runs are missing' in text
+  assert 'n = 12 · d = 48: 8 runs, seed/instance 0/0, 1/0' in text
   assert text.count('No data yet') == 7
   assert text.count('smoke: no evidence') >= 3
   assert 'smoke: no evidence' in page.with_name('report.md').read_text(
@@ -214,7 +214,7 @@ def test_diverged_runs_are_counted_and_left_out(plan, claim, table, tmp_path):
     pl.lit('done')).otherwise(pl.lit('diverged')))
   part = elsewhere(plan, tmp_path, 'text')
   text, _ = _read(report.write(part, only(claim, 'text'), rows, {}))
-  assert '10 runs diverged and are left out of the figures' in text
+  assert '25 runs diverged and are left out of the figures' in text
   assert '15 rows of results.csv' in text
 
 

@@ -1,0 +1,98 @@
+"""How far two numbers of each item rise together."""
+
+import numpy as np
+import scipy.stats
+
+from experiments.judge.analyses.analysis import Analysis, Design
+from experiments.judge.statistics import Sample
+
+RESAMPLES = 1999
+
+
+class RankCorrelation(Analysis):
+  """Spearman's correlation over items, by a bootstrap of their clusters.
+
+  Items of one cluster (pieces of one word, pairs that share one) are not
+  independent, so whole clusters are resampled (Field and Welsh, 2007). The
+  share of resamples at or below a bound is the p-value there, and its inverse
+  the percentile interval.
+  """
+
+  description = "Spearman's correlation, bootstrap of item clusters"
+
+  def __init__(self, sample: Sample):
+    values = np.asarray(sample.values, float)
+    if values.ndim != 2 or values.shape[1] != 2 or sample.clusters is None:
+      raise ValueError('a rank correlation needs two columns, and a cluster '
+                       'for each item')
+    names, which = np.unique(np.asarray(sample.clusters), return_inverse=True)
+    self.replicates = len(names)
+    ones = np.ones((1, len(values)))
+    self.estimate = float(spearman(values, ones)[0]) if len(values) else np.nan
+    ranks = scipy.stats.rankdata(values, axis=0)
+    self.values = ranks[:, 0] - ranks[:, 1]
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(
+      self.replicates, np.full(self.replicates, 1 / self.replicates), RESAMPLES
+    ) if self.replicates > 1 else np.empty((0, self.replicates), int)
+    self._resampled = np.sort(spearman(values, counts[:, which]))
+
+  def p_above(self, bound: float) -> float:
+    """p of the hypothesis that the correlation is at or below the bound."""
+    below = np.searchsorted(self._resampled, bound, 'right')
+    return (1 + int(below)) / (1 + len(self._resampled))
+
+  def p_below(self, bound: float) -> float:
+    """p of the hypothesis that the correlation is at or above the bound."""
+    first = np.searchsorted(self._resampled, bound, 'left')
+    return (1 + len(self._resampled) - int(first)) / (1 + len(self._resampled))
+
+  def interval(self, tail: float) -> tuple[float, float]:
+    """The bounds between which neither p-value is at or below `tail`."""
+    pieces = 1 + len(self._resampled)
+    first = int(np.floor(tail * pieces * (1 + 1e-12))) - 1
+    if first < 0:
+      return -1.0, 1.0
+    return float(self._resampled[first]), float(self._resampled[-1 - first])
+
+  @staticmethod
+  def check(smallest: float) -> None:
+    """A correlation beyond 1 cannot be shown, nor can one of exactly 1."""
+    if not 0 < smallest < 1:
+      raise ValueError(f'smallest={smallest} must lie between 0 and 1: it is a '
+                       'rank correlation')
+
+  @staticmethod
+  def plant(effect: float, sigma: float, design: Design,
+            rng: np.random.Generator) -> Sample:
+    """Two normal numbers an item, an item a cluster; no spread to choose."""
+    del sigma
+    r = float(np.clip(2 * np.sin(np.pi * np.clip(effect, -1, 1) / 6), -1, 1))
+    x, noise = rng.normal(size=(2, design.replicates))
+    y = r * x + np.sqrt(1 - r * r) * noise
+    return Sample(np.column_stack([x, y]), (0,), (0,),
+                  clusters=tuple(range(design.replicates)))
+
+
+def spearman(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+  """(items, 2) numbers and (draws, items) counts to (draws,) correlations.
+
+  Of the ranks of a sample that has each item so many times; 0 where one of the
+  numbers does not vary.
+  """
+  x, y = (_centred_ranks(column, counts) for column in values.T)
+  spread = np.sqrt((counts * x * x).sum(1) * (counts * y * y).sum(1))
+  return np.divide((counts * x * y).sum(1), spread, where=spread > 0,
+                   out=np.zeros(len(counts)))
+
+
+def _centred_ranks(column: np.ndarray, counts: np.ndarray) -> np.ndarray:
+  """(draws, items) ranks about their mean; ties share the middle one."""
+  if not len(column):
+    return counts.astype(float)
+  order = np.argsort(column, kind='stable')
+  distinct, group = np.unique(column, return_inverse=True)
+  starts = np.searchsorted(column[order], distinct)
+  sizes = np.add.reduceat(counts[:, order], starts, axis=1)
+  middle = sizes.cumsum(1) - sizes / 2
+  return middle[:, group] - counts.sum(1, keepdims=True) / 2
