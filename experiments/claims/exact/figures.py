@@ -1,0 +1,46 @@
+"""What grows with the number of positions, on logarithmic axes."""
+
+from typing import Any
+
+import polars as pl
+
+from experiments.judge.record import StratumResult
+from experiments.report import canvas, figures, marks
+from experiments.report.figures import Plot
+from experiments.report.wording import label
+
+_PANELS = {
+  'path_through_layers': 'operations one after the other',
+  'operations': 'operations in all, one mixer',
+}
+
+
+def operations(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
+  """Path and operations against T."""
+  rows = done.filter(pl.col('metric').is_in(list(_PANELS)),
+                     pl.col('T').is_not_null(), pl.col('arm') != 'heads')
+  plot = figures.describe(
+    stratum.name, 'growth', 'Operations against the number of positions T',
+    ' or '.join(_PANELS), 'Left: the longest chain of operations that wait for '
+    'each other, through as many layers as bring the first position to the '
+    'last; a sum is one operation. Right: all operations of one layer\'s '
+    'mixer. Counted in the traced programs; width 16.', 'T is not null')
+
+  def paint(figure: Any) -> None:
+    for axes, (metric, ylabel) in zip(figure.subplots(1, 2), _PANELS.items()):
+      for i, arm in enumerate(rows['arm'].unique(maintain_order=True)):
+        curve = rows.filter(arm=arm, metric=metric).sort('T')
+        axes.plot(curve['T'], curve['value'], marker=canvas.MARKERS[i],
+                  color=canvas.PALETTE[i], label=label(arm), markersize=4.5)
+      axes.set_xscale('log', base=2)
+      axes.set_yscale('log')
+      axes.set(xlabel='positions T', ylabel=ylabel)
+    marks.legend(figure)
+
+  return [figures.drawn(plot, rows, (10.4, 3.4), paint)]
+
+
+def none(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
+  """Nothing that a picture would say better."""
+  del done, stratum
+  return []

@@ -1,0 +1,247 @@
+"""Path length and operations (card O1, statements B12 and B13).
+
+The primers: attention connects any two positions in a constant number of
+operations, a recurrent or convolutional network needs a number in proportion
+to their distance, and may need several layers; heads side by side are why
+transformers are fast.
+
+What is counted is the program as it is traced: the longest chain of operations
+that wait for each other in one mixer (`experiments.instruments.path`), all its
+operations, and the layers that it takes until the first position reaches the
+last, by the support of the Jacobian.
+
+Literal readings: the number is constant whatever an operation is, and *any*
+recurrence and *any* convolution needs a number in proportion; more heads make
+the path shorter. Charitable readings: constant where a sum over positions is
+one operation; a gated recurrence and a plain convolution need it; one head is
+as parallel as many. The stratum is conditional where the charitable readings
+hold and a literal one fails.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from experiments.claims.exact import figures, layer
+from experiments.claims.exact.counterexample import (
+  beyond,
+  curve,
+  grows,
+  label,
+  named,
+)
+from experiments.instruments import path
+from experiments.judge.declaration import Property, Rule, Stratum
+from experiments.judge.numbers import brief
+from experiments.runs.subject import Row, Subject
+from experiments.sweeps.algebra import Cell, Pins
+from experiments.sweeps.experiment import Part
+from experiments.sweeps.task import Exact
+
+KINDS = ('attention', 'gru', 'linear_recurrence', 'convolution',
+         'dilated_convolution')
+LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
+HEADS = (1, 2, 4, 8, 16)
+WINDOW = 3
+WIDTH = 16
+# Of a GRU's update gate: it forgets a part in 150 a step. As it starts it
+# forgets half, and float32 cannot hold what is left after 150 steps.
+REMEMBERING = -5.0
+
+
+def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
+  """A case for each kind of mixer, and one for numbers of heads."""
+  del preset, pins
+  return (*(Cell('operations', kind, Exact(('mixer', kind)))
+            for kind in KINDS),
+          Cell('operations', 'heads', Exact(('heads', 'attention'))))
+
+
+def measure(subject: Subject) -> list[Row]:
+  """Path and operations against T, and layers; or path against heads."""
+  what, kind = subject.case
+  if what == 'heads':
+    return [row for heads in HEADS for row in program(
+      mixer(kind, n_heads=heads), 256, {'heads': heads})]
+  rows = []
+  needed = layers(kind, max(LENGTHS))
+  for T in LENGTHS:
+    own = program(mixer(kind), T, {'T': T})
+    rows += [*own, Row('layers', float(needed[T]), {'T': T}),
+             Row('path_through_layers', needed[T] * own[0].value, {'T': T})]
+  return rows
+
+
+def mixer(kind: str, **fields: Any) -> layer.Mixer:
+  """One of a kind."""
+  return layer.Mixer(layer.config(kind, d_model=WIDTH, **fields))
+
+
+def program(of_mixer: layer.Mixer, T: int,
+            where: Mapping[str, int]) -> list[Row]:
+  """How long a mixer's program is for T positions."""
+  x_BTD = jax.ShapeDtypeStruct((1, T, WIDTH), jnp.float32)
+  params = jax.eval_shape(lambda: of_mixer.params(0))
+  traced = path.trace(of_mixer, params, x_BTD)
+  return [Row('path', path.length(traced), where),
+          Row('path_of_trees', path.length(traced, trees=True), where),
+          Row('operations', path.operations(traced), where)]
+
+
+def layers(kind: str, length: int) -> Mapping[int, int]:
+  """By distance T, how many layers bring position 1 to position T.
+
+  Each is a residual layer: what a position has, it keeps. A layer's Jacobian is
+  taken at a random point, times a random change of what is reached so far.
+  """
+  whole = mixer(kind, n_layers=length)  # as many as any needs, and more
+  params = whole.params(0)
+  if kind == 'gru':
+    params = {**params, 'b_update_D': jnp.full(WIDTH, REMEMBERING)}
+  random = np.random.default_rng(0)
+  x_BTD, change_BTD = random.standard_normal((2, 1, length, WIDTH), np.float32)
+
+  # Compiled once to run a few times.
+  @functools.partial(jax.jit, compiler_options=layer.QUICK)
+  def spread(reached_T: jax.Array, layer: jax.Array) -> jax.Array:
+    y_BTD, back = jax.vjp(lambda x_BTD: whole(params, x_BTD, layer), x_BTD)
+    # Products have a backward pass alone; its transpose is the forward one.
+    _, ahead = jax.vjp(lambda y_BTD: back(y_BTD)[0], y_BTD)
+    moved_BTD, = ahead(change_BTD * reached_T[:, None])
+    return reached_T | (moved_BTD[0] != 0).any(-1)
+
+  reached_T = np.arange(length) == 0
+  found: dict[int, int] = {}
+  for count in range(1, length):
+    reached_T = np.asarray(spread(reached_T, jnp.int32(count - 1)))
+    found = {T: count for T in range(2, length + 1) if reached_T[T - 1]
+             } | found
+    if reached_T.all():
+      break
+  return found
+
+
+def constant(rows: pl.DataFrame, metric: str, where: Mapping[str, Any],
+             along: str = 'T') -> str:
+  """Where a metric is another than at the first place along a column."""
+  at, values = curve(rows, metric, where, along)
+  last = max(range(len(at)), key=lambda i: abs(values[i] - values[0]))
+  return '' if values[last] == values[0] else (
+    f'{named(where)}, {along} = {at[last]}: {label(metric)} '
+    f'{brief(values[last])}, and {brief(values[0])} at {along} = {at[0]}')
+
+
+def shorter(rows: pl.DataFrame, metric: str, where: Mapping[str, Any],
+            along: str) -> str:
+  """Where a metric does not fall along a column."""
+  at, values = curve(rows, metric, where, along)
+  for i in range(1, len(at)):
+    if values[i] >= values[i - 1]:
+      return (f'{named(where)}, {along} = {at[i]}: {label(metric)} '
+              f'{brief(values[i])}, and {brief(values[i - 1])} at {along} = '
+              f'{at[i - 1]}')
+  return ''
+
+
+def covers(rows: pl.DataFrame, arm: str, window: int) -> str:
+  """Where the layers are not ceil((T - 1) / (window - 1))."""
+  for T, count in zip(*curve(rows, 'layers', {'arm': arm})):
+    if count != -(-(T - 1) // (window - 1)):
+      return f'{label(arm)}, T = {T}: {count:g} layers'
+  return ''
+
+
+def logarithmic(rows: pl.DataFrame,
+                curves: Sequence[tuple[str, str]]) -> str:
+  """Which metric of an arm is further than 1 from a + b log2 T.
+
+  Args:
+    rows: of the stratum.
+    curves: (metric, arm) of each.
+  """
+  for metric, arm in curves:
+    at, values = curve(rows, metric, {'arm': arm})
+    line = np.polyval(np.polyfit(np.log2(at), values, 1), np.log2(at))
+    away = np.abs(values - line)
+    if away.max() > 1:
+      i = int(away.argmax())
+      return (f'{label(arm)}, T = {at[i]}: {label(metric)} '
+              f'{brief(values[i])}, and {brief(line[i])} on a + b log2 T')
+  return ''
+
+
+def declare(preset: str) -> Stratum:
+  """What is predicted, and what decides."""
+  del preset
+  check = functools.partial
+  charitable = (
+    Property('attention is constant', 'In attention the path is as long for '
+             '1,024 positions as for 16, a sum over positions being one '
+             'operation.', check(
+               constant, metric='path', where={'arm': 'attention'})),
+    Property('one layer of attention', 'One layer of attention brings the '
+             'first position to the last.', check(
+               beyond, metric='layers', at_most=1.0,
+               where={'arm': 'attention'})),
+    Property('gated recurrence in proportion', 'The path of a GRU grows as T: '
+             'exponent 1.00 within 0.02.', check(
+               grows, metric='path', low=0.98, high=1.02,
+               where={'arm': 'gru'})),
+    Property('plain convolution in layers', 'A convolution of window 3 needs '
+             'ceil((T - 1) / 2) layers.', check(
+               covers, arm='convolution', window=WINDOW)),
+    Property('logarithms', 'The path of attention with sums as trees, that of '
+             'a linear recurrence, and the layers of a dilated convolution '
+             'grow as log T, within one step.', check(logarithmic, curves=(
+               ('path_of_trees', 'attention'), ('path', 'linear_recurrence'),
+               ('layers', 'dilated_convolution')))),
+    Property('work is quadratic', 'The short path is paid for: the operations '
+             'of attention grow as T^2 (exponent 1.9 to 2.1 from T = 512).',
+             check(grows, metric='operations', low=1.9, high=2.1,
+                   where={'arm': 'attention'}, least=512)),
+    Property('one head is as parallel', 'At one width the path is the same for '
+             '1 head and for 16.', check(
+               constant, metric='path', where={'arm': 'heads'},
+               along='heads')))
+  literal = (
+    Property('literal: constant, sums as trees', 'In attention the path is as '
+             'long for 1,024 positions as for 16, where adding m numbers takes '
+             'log2 m steps.', check(
+               constant, metric='path_of_trees', where={'arm': 'attention'})),
+    Property('literal: any recurrence in proportion', 'The path of any '
+             'recurrence grows as T.', check(
+               grows, metric='path', low=0.98, high=1.02,
+               where={'arm': 'linear_recurrence'})),
+    Property('literal: any convolution in proportion', 'The layers of any '
+             'convolution grow as T.', check(
+               grows, metric='layers', low=0.98, high=1.02,
+               where={'arm': 'dilated_convolution'}, least=128)),
+    Property('literal: heads shorten the path', 'More heads at one width have '
+             'a shorter path.', check(
+               shorter, metric='path', where={'arm': 'heads'},
+               along='heads')))
+  hold = tuple((each.name, 'holds') for each in charitable)
+  return Stratum(
+    name='operations',
+    title='Path length and operations (B12, B13): any two positions in a '
+    'constant number of operations',
+    prediction='Attention connects all positions in one layer and a path that '
+    'does not grow with T; a gated recurrence needs T steps, a plain '
+    'convolution T / 2 layers; heads do not matter for it.',
+    refutation='The path of attention grows as that of a gated recurrence '
+    'does, or that one does not.',
+    properties=(*charitable, *literal),
+    rule=Rule(
+      supported=(*hold, *((each.name, 'holds') for each in literal)),
+      refuted=(('attention is constant', 'fails'),
+               ('gated recurrence in proportion', 'fails')),
+      conditional=hold),
+    tier='E0')
+
+
+PART = Part('operations', sweep, measure, declare, figures.operations)
