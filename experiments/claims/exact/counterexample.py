@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from experiments.judge.declaration import Premise, Property, PropertyState
 from experiments.judge.numbers import brief
 from experiments.judge.samples import MissingMeasurement
 from experiments.judge.table import is_place
@@ -30,6 +31,14 @@ def beyond(rows: pl.DataFrame, metric: str, at_least: float = -np.inf,
   ).fill_nan(np.inf))
   worst = chosen.row(chosen['by'].arg_max(), named=True)
   return '' if worst['by'] <= 0 else _told(worst)
+
+
+def all_within(rows: pl.DataFrame, metric: str, arms: Sequence[str],
+               at_least: float = -np.inf, at_most: float = np.inf) -> str:
+  """The same for the first of several arms that is beyond the bounds."""
+  found = (beyond(rows, metric, at_least, at_most, {'arm': arm})
+           for arm in arms)
+  return next(filter(None, found), '')
 
 
 def grows(rows: pl.DataFrame, metric: str, low: float, high: float,
@@ -89,6 +98,12 @@ def of(rows: pl.DataFrame, metric: str,
     raise MissingMeasurement(
       f'{metric} was not taken of {named(where) or "any case"}', metric, where)
   return chosen
+
+
+def all_are(state: PropertyState,
+            properties: Sequence[Property]) -> tuple[Premise, ...]:
+  """What a rule asks where it asks the same of several properties."""
+  return tuple((each.name, state) for each in properties)
 
 
 def named(where: Mapping[str, Any]) -> str:

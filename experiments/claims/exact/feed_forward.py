@@ -23,7 +23,7 @@ import numpy as np
 
 import model
 from experiments.claims.exact import figures, layer
-from experiments.claims.exact.counterexample import beyond
+from experiments.claims.exact.counterexample import all_are, all_within
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell, Pins
@@ -63,7 +63,8 @@ def reach(name: str) -> list[Row]:
   """The least and the largest output of an activation over |x| <= 1000."""
   y = np.asarray(ACTIVATIONS[name](jnp.linspace(
     -FURTHEST, FURTHEST, 20_001, dtype=jnp.float32)))
-  return [Row('least_output', y.min()), Row('largest_output', y.max())]
+  return [Row('least_output', y.min()), Row('largest_output', y.max()),
+          Row('largest_size', np.abs(y).max())]
 
 
 def collapse(name: str) -> list[Row]:
@@ -175,7 +176,7 @@ def declare(preset: str) -> Stratum:
   """What is predicted, and what decides."""
   del preset
 
-  def bound(metric: str, *arms: str, **bounds: float) -> Any:
+  def bound(metric: str, *arms: str, **bounds: Any) -> Any:
     return functools.partial(all_within, metric=metric, arms=arms, **bounds)
 
   charitable = (
@@ -185,8 +186,6 @@ def declare(preset: str) -> Stratum:
     Property('activations bend', 'ReLU, GELU, SiLU, tanh and sigmoid each make '
              'it nonlinear: second difference above 1e-3.', bound(
                'second_difference', *BOUNDED, *UNBOUNDED, at_least=OTHER)),
-    Property('bounded ones', 'tanh and sigmoid stay within [-1, 1].', bound(
-      'largest_output', *BOUNDED, at_most=1.0)),
     Property('it is W2 act(W1 x + b1) + b2', 'The feed-forward is that formula '
              'of the normalised stream, position by position, within 1e-5.',
              bound('away_from_formula', 'block', at_most=SAME)),
@@ -194,7 +193,10 @@ def declare(preset: str) -> Stratum:
              'output is another, by more than 1e-3.', bound(
                'output_moved_by_other_values', 'block', at_least=OTHER)),
     Property('the scores are the same', 'Those other values change no score.',
-             bound('scores_moved_by_other_values', 'block', at_most=0.0)),
+             bound('scores_moved_by_other_values', 'block', at_most=0.0)))
+  beside = (
+    Property('bounded ones', 'tanh and sigmoid stay within [-1, 1].', bound(
+      'largest_size', *BOUNDED, at_most=1.0)),
     Property('attention bends too', 'Attention alone, without an activation, '
              'is not linear: second difference above 1e-3.', bound(
                'second_difference', 'attention', at_least=OTHER)))
@@ -205,8 +207,8 @@ def declare(preset: str) -> Stratum:
                             at_most=SAME)),
     Property('literal: every activation clamps', 'No activation exceeds 1 for '
              'inputs up to 1,000.', bound(
-               'largest_output', *BOUNDED, *UNBOUNDED, at_most=1.0)))
-  hold = tuple((each.name, 'holds') for each in charitable)
+               'largest_size', *UNBOUNDED, *BOUNDED, at_most=1.0)))
+  hold = all_are('holds', charitable)
   return Stratum(
     name='feed_forward',
     title='Feed-forward and activation (B8, B9): it processes the scores; the '
@@ -216,20 +218,12 @@ def declare(preset: str) -> Stratum:
     'nonlinearity.',
     refutation='Activations add no nonlinearity, and the feed-forward does not '
     'depend on the values.',
-    properties=(*charitable, *literal),
+    properties=(*charitable, *beside, *literal),
     rule=Rule(
-      supported=(*hold, *((each.name, 'holds') for each in literal)),
+      supported=(*hold, *all_are('holds', literal)),
       refuted=(('activations bend', 'fails'), ('the values matter', 'fails')),
-      conditional=hold),
+      conditional=(*hold, *all_are('fails', literal))),
     tier='E0')
-
-
-def all_within(rows: Any, metric: str, arms: tuple[str, ...],
-               at_least: float = -np.inf, at_most: float = np.inf) -> str:
-  """The first of several cases that is beyond a bound, and by how much."""
-  found = (beyond(rows, metric, at_least, at_most, {'arm': arm})
-           for arm in arms)
-  return next(filter(None, found), '')
 
 
 PART = Part('feed_forward', sweep, measure, declare, figures.none)

@@ -17,18 +17,20 @@ _PANELS = {
 
 def operations(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
   """Path and operations against T."""
+  arms = done.filter(metric='path_through_layers')['arm'].unique(
+    maintain_order=True).to_list()
   rows = done.filter(pl.col('metric').is_in(list(_PANELS)),
-                     pl.col('T').is_not_null(), pl.col('arm') != 'heads')
+                     pl.col('arm').is_in(arms))
   plot = figures.describe(
     stratum.name, 'growth', 'Operations against the number of positions T',
     ' or '.join(_PANELS), 'Left: the longest chain of operations that wait for '
     'each other, through as many layers as bring the first position to the '
     'last; a sum is one operation. Right: all operations of one layer\'s '
-    'mixer. Counted in the traced programs; width 16.', 'T is not null')
+    'mixer. Counted in the traced programs; width 16.')
 
   def paint(figure: Any) -> None:
     for axes, (metric, ylabel) in zip(figure.subplots(1, 2), _PANELS.items()):
-      for i, arm in enumerate(rows['arm'].unique(maintain_order=True)):
+      for i, arm in enumerate(arms):
         curve = rows.filter(arm=arm, metric=metric).sort('T')
         axes.plot(curve['T'], curve['value'], marker=canvas.MARKERS[i],
                   color=canvas.PALETTE[i], label=label(arm), markersize=4.5)

@@ -23,7 +23,11 @@ import numpy as np
 
 import model
 from experiments.claims.exact import figures, layer
-from experiments.claims.exact.counterexample import beyond
+from experiments.claims.exact.counterexample import (
+  all_are,
+  all_within,
+  beyond,
+)
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell, Pins
@@ -37,9 +41,9 @@ SAME, OTHER = 1e-5, 1e-3  # of logits of order 1
 
 # (mixer, mask, position, layers) by arm.
 CASES = {
-  **{f'bidirectional, {n} layers': ('attention', 'bidirectional', 'none', n)
+  **{f'bidirectional, n = {n}': ('attention', 'bidirectional', 'none', n)
      for n in (1, 2)},
-  **{f'causal, {n} layers': ('attention', 'causal', 'none', n)
+  **{f'causal, n = {n}': ('attention', 'causal', 'none', n)
      for n in (1, 2)},
   **{f'bidirectional, {position}': ('attention', 'bidirectional', position, 1)
      for position in ('learned', 'sinusoidal', 'rotary', 'alibi')},
@@ -47,7 +51,7 @@ CASES = {
      for kind in ('gru', 'linear_recurrence', 'convolution',
                   'dilated_convolution')},
 }
-BLIND = ('bidirectional, 1 layers', 'bidirectional, 2 layers')
+BLIND = ('bidirectional, n = 1', 'bidirectional, n = 2')
 
 
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
@@ -132,14 +136,15 @@ def declare(preset: str) -> Stratum:
                              where={'arm': arm})
 
   def other(*arms: str) -> Any:
-    return functools.partial(each_beyond, arms=arms)
+    return functools.partial(all_within, metric='change', at_least=OTHER,
+                             arms=arms)
 
   charitable = (
     *(Property(f'blind: {arm}', 'Bidirectional attention without positions: '
                'f(Px) = P f(x) within 1e-5.', same(arm)) for arm in BLIND),
-    Property('blind: causal, 1 layer', 'One causal layer without positions: '
+    Property('blind: causal, n = 1', 'One causal layer without positions: '
              'the last output does not change by more than 1e-5 with the order '
-             'of what is before it.', same('causal, 1 layers')),
+             'of what is before it.', same('causal, n = 1')),
     Property('positions tell', 'With learned, sinusoidal, rotary or ALiBi '
              'positions a bidirectional layer is changed by the order, by more '
              'than 1e-3.', other(*(arm for arm in CASES if arm not in BLIND
@@ -147,7 +152,8 @@ def declare(preset: str) -> Stratum:
     Property('recurrences and convolutions tell', 'A GRU, a linear recurrence '
              'and convolutions are changed by the order without positions, by '
              'more than 1e-3.', other(*(arm for arm in CASES
-                                        if arm in model.MIXERS))),
+                                        if arm in model.MIXERS))))
+  beside = (
     Property('a convolution knows order, not place', 'On a ring, without ends, '
              'a convolution of shifted input is the shifted output, within '
              '1e-5.', functools.partial(
@@ -160,8 +166,8 @@ def declare(preset: str) -> Stratum:
   literal = Property(
     'literal: positions must be used', 'No attention model without positions '
     'is changed by the order: two causal layers, within 1e-5.',
-    same('causal, 2 layers'))
-  hold = tuple((each.name, 'holds') for each in charitable)
+    same('causal, n = 2'))
+  hold = all_are('holds', charitable)
   return Stratum(
     name='order',
     title='Order without positions (B5): positional embeddings must be used, '
@@ -170,19 +176,12 @@ def declare(preset: str) -> Stratum:
     'order at all, and one causal layer only what came last; two causal layers '
     'do know it.',
     refutation='Bidirectional attention without positions knows the order.',
-    properties=(*charitable, literal),
+    properties=(*charitable, *beside, literal),
     rule=Rule(supported=(*hold, (literal.name, 'holds')),
               refuted=((f'blind: {BLIND[0]}', 'fails'),
                        (literal.name, 'fails')),
               conditional=(*hold, (literal.name, 'fails'))),
     tier='E0')
-
-
-def each_beyond(rows: Any, arms: tuple[str, ...]) -> str:
-  """The first of several models that the order changes by 1e-3 or less."""
-  found = (beyond(rows, 'change', at_least=OTHER, where={'arm': arm})
-           for arm in arms)
-  return next(filter(None, found), '')
 
 
 PART = Part('order', sweep, measure, declare, figures.none)

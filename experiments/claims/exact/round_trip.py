@@ -22,7 +22,7 @@ from data.errors import InputError
 from data.text import corpus, tokenizer
 from data.text.tokenizer import Tokenizer
 from experiments.claims.exact import figures, layer
-from experiments.claims.exact.counterexample import beyond
+from experiments.claims.exact.counterexample import all_are, beyond
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell, Pins
@@ -142,7 +142,7 @@ def declare(preset: str) -> Stratum:
     refutation='A string comes back changed, or an id has no embedding of its '
     'own.',
     properties=properties,
-    rule=Rule(supported=tuple((p.name, 'holds') for p in properties),
+    rule=Rule(supported=all_are('holds', properties),
               refuted=(('round trip', 'fails'), ('embeddings', 'fails'))),
     tier='E0')
 

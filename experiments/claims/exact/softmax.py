@@ -26,7 +26,7 @@ import numpy as np
 
 import model
 from experiments.claims.exact import figures, layer
-from experiments.claims.exact.counterexample import beyond
+from experiments.claims.exact.counterexample import all_are, beyond
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell, Pins
@@ -64,7 +64,7 @@ def probabilities(dtype: str, softmax: Softmax = jax.nn.softmax) -> list[Row]:
     for kind, z_V in drawn(dtype, size).items():
       p_V = np.asarray(softmax(z_V), np.float64)
       unit = float(jnp.finfo(dtype).eps) * np.sqrt(size)
-      where = {'V': size, 'logits': kind}
+      where: dict[str, int | str] = {'V': size, 'logits': kind}
       rows += [Row('sum_error', abs(p_V.sum() - 1), where),
                Row('sum_error_over_bound', abs(p_V.sum() - 1) / unit, where),
                Row('least_probability', p_V.min(), where)]
@@ -126,7 +126,7 @@ def logits() -> list[Row]:
 def declare(preset: str) -> Stratum:
   """What is predicted, and what decides."""
   del preset
-  facts = (
+  charitable = (
     Property('sum', 'Probabilities sum to 1 within 4 eps sqrt(V), for float32, '
              'float16 and bfloat16, up to V = 152,000, extreme logits '
              'included.',
@@ -134,6 +134,12 @@ def declare(preset: str) -> Stratum:
                                at_most=4.0)),
     Property('sign', 'No probability is negative.', functools.partial(
       beyond, metric='least_probability', at_least=0.0)),
+    Property('scores become probabilities', 'Log-probabilities are the logits '
+             'less one constant a position, within 1e-5: linear layer, then '
+             'logits, then softmax.', functools.partial(
+               beyond, metric='spread_of_log_probability_less_logit',
+               at_most=1e-5)))
+  beside = (
     Property('shift', 'The same number added to all logits changes no bit of '
              'any probability.', functools.partial(
                beyond, metric='changed_by_a_shift', at_most=0.0)),
@@ -141,11 +147,6 @@ def declare(preset: str) -> Stratum:
              'distribution: what is taken for logits matters.',
              functools.partial(beyond, metric='changed_by_a_second_softmax',
                                at_least=1e-3)),
-    Property('scores become probabilities', 'Log-probabilities are the logits '
-             'less one constant a position, within 1e-5: linear layer, then '
-             'logits, then softmax.', functools.partial(
-               beyond, metric='spread_of_log_probability_less_logit',
-               at_most=1e-5)),
     Property('unbounded', 'Logits grow with the weights without bound.',
              functools.partial(beyond, metric='largest_logit_over_scale',
                                at_least=1.0, at_most=1.0)))
@@ -157,7 +158,7 @@ def declare(preset: str) -> Stratum:
     'literal: the softmax results in logits', 'What the model calls logits '
     'sums to 1, as what leaves the softmax does.', functools.partial(
       beyond, metric='sum_of_logits', at_least=1 - 1e-5, at_most=1 + 1e-5))
-  hold = tuple((fact.name, 'holds') for fact in facts)
+  hold = all_are('holds', charitable)
   return Stratum(
     name='softmax',
     title='Softmax and logits (B14): the outputs sum to 1, "resulting in '
@@ -166,7 +167,7 @@ def declare(preset: str) -> Stratum:
     'numbers; the softmax makes them probabilities that sum to 1.',
     refutation='Probabilities do not sum to 1 within rounding, or are not made '
     'of the logits.',
-    properties=(*facts, everywhere, literal),
+    properties=(*charitable, *beside, everywhere, literal),
     rule=Rule(supported=(*hold, (everywhere.name, 'holds'),
                          (literal.name, 'holds')),
               refuted=(('sum', 'fails'), (literal.name, 'fails')),

@@ -29,7 +29,7 @@ from safetensors.numpy import load_file
 
 import model
 from experiments.claims.exact import figures, layer
-from experiments.claims.exact.counterexample import beyond
+from experiments.claims.exact.counterexample import all_are, beyond
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.store import PARAMS, Store
 from experiments.runs.subject import Row, Subject
@@ -88,7 +88,7 @@ def compared(config: ModelConfig, path: Path, run: Pass) -> list[Row]:
   rows = [Row('bits_that_differ', (logits_BTV != whole_BTV).sum()),
           Row('bytes_in_memory', most), Row('bytes_of_the_model', total),
           Row('bytes_in_memory_over_allowed', most / allowed),
-          Row('share_in_memory', most / total)]
+          Row('share_of_the_model_in_memory', most / total)]
   for skipped in range(config.n_layers):
     without_BTV = stream(*given, _unseen, skipped)
     rows.append(Row('change_without_it', np.abs(
@@ -211,8 +211,8 @@ def declare(preset: str) -> Stratum:
   literal = Property(
     'literal: all at once', 'The exact logits take as many bytes in memory as '
     'the model has.', functools.partial(
-      beyond, metric='share_in_memory', at_least=1.0))
-  facts = tuple((each.name, 'holds') for each in (same, little, needed))
+      beyond, metric='share_of_the_model_in_memory', at_least=1.0))
+  facts = all_are('holds', (same, little, needed))
   return Stratum(
     name='streaming',
     title='Layer streaming (A5): the whole model must be loaded to apply it',
