@@ -11,7 +11,7 @@ COMMA := ,
 INSTALLED := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
 DEV := $(VENV)/installed-dev
 
-.PHONY: depth test test-fast lint smoke clean
+.PHONY: depth exact test test-fast lint smoke clean
 
 depth: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=$(PRESET)
@@ -28,6 +28,9 @@ test-fast: $(DEV)
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+exact: $(INSTALLED)
+	$(BIN)/fathom run exact
 
 smoke: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=smoke

@@ -34,9 +34,10 @@ def operations(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
         curve = rows.filter(arm=arm, metric=metric).sort('T')
         axes.plot(curve['T'], curve['value'], marker=canvas.MARKERS[i],
                   color=canvas.PALETTE[i], label=label(arm), markersize=4.5)
-      axes.set_xscale('log', base=2)
-      axes.set_yscale('log')
-      axes.set(xlabel='positions T', ylabel=ylabel)
+      lengths = rows['T'].unique().sort().to_list()
+      axes.set(xscale='log', yscale='log', xlabel='positions T', ylabel=ylabel)
+      axes.set_xticks(lengths, [str(T) for T in lengths])
+      axes.yaxis.set_major_formatter('{x:,.0f}')
     marks.legend(figure)
 
   return [figures.drawn(plot, rows, (10.4, 3.4), paint)]
