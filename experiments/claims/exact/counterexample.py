@@ -60,11 +60,11 @@ def grows(rows: pl.DataFrame, metric: str, low: float, high: float,
     MissingMeasurement: there are fewer than two such numbers.
   """
   at, values = curve(rows, metric, where, along, least)
-  slope = round(np.polyfit(np.log(at), np.log(values), 1)[0], 2) + 0
+  slope = np.polyfit(np.log(at), np.log(values), 1)[0]
   return '' if low <= slope <= high else (
     f'{named(where)}: {label(metric)} {brief(values[0])} at '
     f'{along} = {at[0]} and {brief(values[-1])} at {along} = {at[-1]}, '
-    f'which grows as {along}^{slope:g}')
+    f'which grows as {along}^{round(slope, 2) + 0:g}')
 
 
 def curve(rows: pl.DataFrame, metric: str, where: Mapping[str, Any],

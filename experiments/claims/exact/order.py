@@ -81,7 +81,8 @@ def permuted(config: model.ModelConfig) -> list[Row]:
   """
   random = np.random.default_rng(0)
   tokens_T = random.permutation(config.vocab_size)[:LENGTH]
-  kept = 0 if config.mask == 'bidirectional' else 1
+  kept, compared = ((0, slice(None)) if config.mask == 'bidirectional' else
+                    (1, slice(-1, None)))
   moved = np.arange(LENGTH)
   orders_BT = np.stack([moved, *(np.concatenate([
     random.permutation(LENGTH - kept), moved[LENGTH - kept:]])
@@ -93,9 +94,9 @@ def permuted(config: model.ModelConfig) -> list[Row]:
     logits_BTV = np.asarray(run(layer.draw(config, seed),
                                 tokens_T[orders_BT]).logits_BTV)
     expected_BTV = logits_BTV[0][orders_BT]
-    change_BTV = np.abs(logits_BTV - expected_BTV)[1:, LENGTH - kept if kept
-                                                   else 0:]
-    rows.append(Row('change', change_BTV.max(), {'weights': seed}))
+    change_BTV = np.abs(logits_BTV - expected_BTV)[1:]
+    rows.append(Row('change', change_BTV[:, compared].max(),
+                    {'weights': seed}))
   return rows
 
 

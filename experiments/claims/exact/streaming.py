@@ -15,7 +15,6 @@ the system keeps are not counted, since it may drop them at any time.
 import functools
 import gc
 import tempfile
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ WIDTH = 128
 VOCABULARY = 2048
 LENGTH = 16
 
-Look = Callable[[], None]  # told of each array that is read
+Look = Callable[[np.ndarray], None]  # told of each array that is read
 Pass = Callable[[ModelConfig, Path, np.ndarray, Look], np.ndarray]
 
 
@@ -110,7 +109,7 @@ def stream(config: ModelConfig, path: Path, tokens_BT: np.ndarray, look: Look,
     config: of the model.
     path: its parameters.
     tokens_BT: token ids.
-    look: called when an array was read.
+    look: called with each array that was read.
     skipped: a layer that is left out.
   """
   x_BTD = _once(_embed, config, read(path, look, 'token_embedding/'), tokens_BT)
@@ -134,15 +133,16 @@ def _once(function: Callable[..., jax.Array], config: ModelConfig, params: Any,
 def read(path: Path, look: Look, *parts: str, index: Any = slice(None)) -> Any:
   """Parameters whose names begin so; of stacked ones those of a layer.
 
-  One array after the other, so that no more than one is held twice.
+  One after the other, so that no more than one is held twice: as it was read,
+  and as JAX's.
   """
   found = {}
   with safe_open(path, 'numpy') as file:
     for name in sorted(file.keys()):
       if name.startswith(parts):
-        found[name] = jnp.array(
-          file.get_slice(name)[index]).block_until_ready()
-        look()
+        given = file.get_slice(name)[index]
+        found[name] = jnp.array(given).block_until_ready()
+        look(given)
   return unflatten_dict(found, sep='/')
 
 
@@ -164,32 +164,27 @@ _unembed = jax.jit(model.unembed, static_argnums=0)
 
 
 def held(run: Callable[[Look], np.ndarray]) -> tuple[np.ndarray, int]:
-  """What a pass gives, and the most bytes that it held: an upper bound.
+  """What a pass gives, and the most bytes that it held at a time.
 
-  It is the largest sum of JAX's live arrays, and the largest of what Python
-  allocated (numpy's arrays are there), though the two need not come together.
+  Those are of all arrays that JAX has (weights and activations; what it had
+  before does not count) and of the one that was just read.
   """
   gc.collect()
   before, most = _live(), 0
 
-  def look() -> None:
+  def look(given: np.ndarray) -> None:
     nonlocal most
-    most = max(most, _live() - before)
+    most = max(most, _live() - before + given.nbytes)
 
-  tracemalloc.start()
-  try:
-    result = run(look)
-    _, allocated = tracemalloc.get_traced_memory()
-  finally:
-    tracemalloc.stop()
-  return result, most + allocated
+  result = run(look)
+  return result, most
 
 
 def _live() -> int:
   return sum(x.nbytes for x in jax.live_arrays())
 
 
-def _unseen() -> None:
+def _unseen(given: np.ndarray) -> None:
   """Nobody looks."""
 
 
