@@ -11,7 +11,7 @@ COMMA := ,
 INSTALLED := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
 DEV := $(VENV)/installed-dev
 
-.PHONY: depth exact test test-fast lint smoke clean
+.PHONY: depth exact test test-fast lint smoke power clean
 
 depth: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=$(PRESET)
@@ -34,6 +34,12 @@ exact: $(INSTALLED)
 
 smoke: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=smoke
+
+# The operating characteristics of the depth claim, as they are kept.
+power: $(INSTALLED)
+	mkdir -p docs
+	$(BIN)/fathom power depth > docs/power.new
+	mv docs/power.new docs/power.md
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

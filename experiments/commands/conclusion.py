@@ -11,7 +11,7 @@ import polars as pl
 
 from data import durable
 from experiments import report
-from experiments.judge import comparison, table, verdict
+from experiments.judge import attainability, comparison, table, verdict
 from experiments.judge.declaration import Claim
 from experiments.judge.record import ClaimResult
 from experiments.judge.seal import keep_seal
@@ -42,12 +42,24 @@ class Conclusion:
   page: Path
 
 
+def check(plan: Plan) -> None:
+  """Refuses what is declared and no number of the planned runs could show.
+
+  Raises:
+    UsageError: naming the effect and how many replicates would do.
+  """
+  if claim := declared(plan):
+    attainability.check(plan, claim)
+
+
 def seal(plan: Plan) -> None:
   """Seals what is declared and notes what is run with; before the first run.
 
   Raises:
-    UsageError: the seal is missing beside results, or was edited.
+    UsageError: as `check`; or the seal is missing beside results, or was
+      edited.
   """
+  check(plan)
   if claim := declared(plan):
     keep_seal(plan, claim)
   configs = [c for group in plan.groups() for c in group.configs]

@@ -18,8 +18,8 @@ from experiments.machine import process, usage
 from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
 
-VERBS = ('run', 'plan', 'status', 'results', 'report', 'config', 'sweep',
-         'init', 'list', 'train', 'data', 'aot', 'doctor', 'bench')
+VERBS = ('run', 'plan', 'power', 'status', 'results', 'report', 'config',
+         'sweep', 'init', 'list', 'train', 'data', 'aot', 'doctor', 'bench')
 WORKER = 'work'  # what `launch.workers` starts; no person types it
 EXAMPLES = '''\
 examples:

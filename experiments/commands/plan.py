@@ -12,7 +12,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-  """Prints it."""
-  from experiments.commands import listing
-  listing.print_plan(options.plan(options))
+  """Prints it, where it can show what is declared."""
+  from experiments.commands import conclusion, listing
+  plan = options.plan(options)
+  conclusion.check(plan)
+  listing.print_plan(plan)
   return 0

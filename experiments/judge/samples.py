@@ -12,8 +12,9 @@ the place in it where a number was taken (`layer`, `level`, `hops`, `step`, or
 whatever its measurement named). Places that are not named must be empty.
 """
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,20 @@ def best(table: pl.DataFrame, metric: str, wheres: Sequence[Condition]
   For positive controls: at least one arm is able.
   """
   return max(average(table, metric, where) for where in wheres)
+
+
+def conditions_of(measure: Callable[..., Any]) -> list[Condition]:
+  """Under which conditions a measure needs each unit; [] where it says none."""
+  if not isinstance(measure, functools.partial) or (
+      measure.func.__module__ != __name__):
+    return []
+  bound = measure.keywords
+  wheres = [where for where in bound.values() if isinstance(where, Mapping)]
+  if 'order' in bound:
+    by = bound.get('by', 'n_layers')
+    wheres = [{**where, by: value} for where in wheres or [{}]
+              for value in bound['order']]
+  return wheres
 
 
 def _times(table: pl.DataFrame, metric: str, where: Condition,

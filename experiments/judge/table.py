@@ -72,6 +72,15 @@ def build(plan: Plan, store: Store) -> pl.DataFrame:
                       orient='row')
 
 
+def runs(plan: Plan) -> pl.DataFrame:
+  """The columns of each planned run, one row a cell, before any result."""
+  paths = [path for path in axes.varying(plan.cells) if path not in COLUMNS]
+  rows = [_described(cell, paths) for cell in plan.cells]
+  schema: dict[str, Any] = {**RUN, **_types(rows, paths)}
+  return pl.DataFrame([_typed(row, schema) for row in rows], schema=schema,
+                      orient='row')
+
+
 def write(table: pl.DataFrame, folder: Path) -> None:
   """Writes results.parquet and results.csv."""
   folder.mkdir(parents=True, exist_ok=True)

@@ -28,12 +28,15 @@ class Analysis(abc.ABC):
 
   Attributes:
     description: how interval and p-value are found, for the reader.
+    spreads: whether how far replicates spread is to be planted; else it
+      follows from the effect's size.
     estimate: NaN where no unit is left.
     values: one per unit, for the eye.
     replicates: how many independent values there are.
   """
 
   description: ClassVar[str]
+  spreads: ClassVar[bool] = True
   estimate: float
   values: np.ndarray
   replicates: int

@@ -1,5 +1,7 @@
 """How far two numbers of each item rise together."""
 
+import functools
+
 import numpy as np
 import scipy.stats
 
@@ -14,11 +16,13 @@ class RankCorrelation(Analysis):
 
   Items of one cluster (pieces of one word, pairs that share one) are not
   independent, so whole clusters are resampled (Field and Welsh, 2007). The
-  share of resamples at or below a bound is the p-value there, and its inverse
-  the percentile interval.
+  share of resamples at or below a bound, stretched as few clusters need it, is
+  the p-value there; its inverse is the expanded percentile interval
+  (Hesterberg, 2015).
   """
 
   description = "Spearman's correlation, bootstrap of item clusters"
+  spreads = False
 
   def __init__(self, sample: Sample):
     values = np.asarray(sample.values, float)
@@ -36,24 +40,25 @@ class RankCorrelation(Analysis):
       self.replicates, np.full(self.replicates, 1 / self.replicates), RESAMPLES
     ) if self.replicates > 1 else np.empty((0, self.replicates), int)
     self._resampled = np.sort(spearman(values, counts[:, which]))
+    self._p = stretched(self.replicates, len(self._resampled))
 
   def p_above(self, bound: float) -> float:
     """p of the hypothesis that the correlation is at or below the bound."""
     below = np.searchsorted(self._resampled, bound, 'right')
-    return (1 + int(below)) / (1 + len(self._resampled))
+    return float(self._p[below])
 
   def p_below(self, bound: float) -> float:
     """p of the hypothesis that the correlation is at or above the bound."""
     first = np.searchsorted(self._resampled, bound, 'left')
-    return (1 + len(self._resampled) - int(first)) / (1 + len(self._resampled))
+    return float(self._p[len(self._resampled) - first])
 
   def interval(self, tail: float) -> tuple[float, float]:
     """The bounds between which neither p-value is at or below `tail`."""
-    pieces = 1 + len(self._resampled)
-    first = int(np.floor(tail * pieces * (1 + 1e-12))) - 1
-    if first < 0:
-      return -1.0, 1.0
-    return float(self._resampled[first]), float(self._resampled[-1 - first])
+    rejected = np.searchsorted(self._p[:-1], tail, 'right')
+    if not rejected:
+      return -np.inf, np.inf
+    return (float(self._resampled[rejected - 1]),
+            float(self._resampled[-rejected]))
 
   @staticmethod
   def check(smallest: float) -> None:
@@ -72,6 +77,16 @@ class RankCorrelation(Analysis):
     y = r * x + np.sqrt(1 - r * r) * noise
     return Sample(np.column_stack([x, y]), (0,), (0,),
                   clusters=tuple(range(design.replicates)))
+
+
+@functools.cache
+def stretched(replicates: int, resamples: int) -> np.ndarray:
+  """p-values by how many resamples, from none to all, lie beyond a bound."""
+  share = np.arange(1, resamples + 2) / (1 + resamples)
+  if replicates < 2:
+    return share
+  normal = scipy.stats.norm.ppf(share) * np.sqrt(1 - 1 / replicates)
+  return np.asarray(scipy.stats.t.cdf(normal, replicates - 1))
 
 
 def spearman(values: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -39,5 +39,5 @@ class Mean(Analysis):
             rng: np.random.Generator) -> Sample:
     """Normal values; of an infinite effect, values above every bound."""
     if np.isinf(effect):
-      return planted(np.full(design.replicates, 1e300))
+      return planted(np.full(design.replicates, np.copysign(1e300, effect)))
     return planted(rng.normal(effect, sigma, design.replicates))

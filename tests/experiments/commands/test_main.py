@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.commands import main
+from experiments.commands.init import TEMPLATE
 from experiments.machine import process, usage
 
 ROOT = Path(__file__).parents[3]
@@ -125,6 +126,32 @@ def test_plan_names_every_run_and_starts_nothing(tmp_path, capsys):
   assert 'matched parameters' in printed
   assert '0 done' in printed
   assert not list(tmp_path.iterdir())
+
+
+def test_power_prints_every_state_of_every_effect(tmp_path, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['power', 'depth', '--strata=text', '--draws=10',
+               f'--runs={tmp_path}'])
+  assert stopped.value.code == 0
+  printed = capsys.readouterr().out
+  assert printed.startswith('# Power: depth, preset cpu\n')
+  rows = [line.split('|')[1:-1] for line in printed.splitlines()
+          if line.startswith('|')]
+  effects = [row for row in rows if len(row) == 8][2:]
+  assert len(effects) % 5 == 0
+  for row in effects:
+    assert sum(map(float, row[4:])) == pytest.approx(1, abs=0.02)
+  assert '| **claim**' in printed
+  assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_shown_is_refused_when_planned(tmp_path, capsys):
+  few = TEMPLATE.read_text().replace("'cpu': 8}", "'cpu': 4}")
+  (tmp_path / 'few.py').write_text(few)
+  code, said = fails(['plan', str(tmp_path / 'few.py')], capsys)
+  assert code == usage.USAGE
+  assert '4 seeds cannot show it' in said
+  assert '5 seeds would do' in said
 
 
 def test_status_says_what_is_to_do(tmp_path, capsys):

@@ -52,7 +52,7 @@ def test_interval_and_p_values_cannot_disagree(name):
         assert low <= high
         for bound in (low, high, *rng.normal(analysis.estimate, 1, 30)):
           if bound in (low, high):
-            if np.isfinite(bound) and bound not in (-1, 0):  # the ends of it
+            if np.isfinite(bound) and bound != 0:
               width = 1e-6 * max(1, abs(bound))
               sign = 1 if bound == low else -1
               p = analysis.p_above if sign > 0 else analysis.p_below
@@ -66,7 +66,7 @@ def test_interval_and_p_values_cannot_disagree(name):
 @pytest.mark.parametrize('name', ANALYSES)
 def test_false_positives_keep_the_level(name):
   rng = np.random.default_rng(1)
-  draws = 120 if name == 'rank correlation' else 600
+  draws = 80 if name == 'rank correlation' else 400
   wrong = dict.fromkeys(('above', 'below', 'inside'), 0)
   smallest, kind = SMALLEST[name], ANALYSES[name]
   for _ in range(draws):
@@ -79,13 +79,24 @@ def test_false_positives_keep_the_level(name):
   assert max(wrong.values()) <= limit, wrong
 
 
+@pytest.mark.parametrize(('conditions', 'smallest'), [
+  (3, 0.7), (4, 0.5)])
+def test_skewed_correlations_keep_the_level_of_a_trend(conditions, smallest):
+  # By sign flips of the correlations alone up to 18 % were wrong.
+  rng = np.random.default_rng(8)
+  wrong = sum(Trend(Trend.plant(
+    smallest, 1, Design(8, conditions), rng)).p_above(smallest) <= 0.05
+    for _ in range(150))
+  assert wrong <= scipy.stats.binom.ppf(0.999, 150, 0.05)
+
+
 @pytest.mark.parametrize('name', ANALYSES)
 def test_the_clearest_sample_has_the_best_p_value(name):
   rng = np.random.default_rng(2)
   kind = ANALYSES[name]
   best = kind(kind.plant(np.inf, SIGMA[name], Design(8, 4), rng))
   p = best.p_above(SMALLEST[name])
-  assert p <= 2.0**-8
+  assert p <= 0.01
   assert p <= min(kind(plant(name, 3, rng)).p_above(SMALLEST[name])
                   for _ in range(20))
 
@@ -99,8 +110,7 @@ def test_no_unit_is_no_evidence(name):
   analysis = ANALYSES[name](Sample(np.zeros(shape), (), (), **others))
   assert np.isnan(analysis.estimate)
   assert analysis.p_above(SMALLEST[name]) == 1
-  assert not np.isfinite(analysis.interval(0.05)).all() or (
-    analysis.interval(0.05) == (-1, 1))
+  assert not np.isfinite(analysis.interval(0.05)).all()
 
 
 def test_five_seeds_show_a_one_sided_effect_and_six_a_two_sided_one():
