@@ -85,6 +85,9 @@ def of_effect(effect: EffectResult) -> str:
     low, high = map(_number, effect.band)
     return f'{estimate}, {where} the band from {low} to {high}'
   smallest = _number(effect.smallest)
+  if effect.state == 'inconclusive' and effect.low > effect.null:
+    return (f'{estimate}, above {_number(effect.null)} but not shown to reach '
+            f'the smallest effect of interest {smallest}')
   return estimate + {
     'supported': f', beyond the smallest effect of interest {smallest}',
     'equivalent': f', shown to be smaller than {smallest} either way',

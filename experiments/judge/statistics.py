@@ -53,7 +53,7 @@ class Sample:
 
   def replicates(self) -> np.ndarray:
     """The independent rows: instance means, or the one instance's seeds."""
-    return _by_instance(np.asarray(self.values, float), self.instances)
+    return by_instance(np.asarray(self.values, float), self.instances)
 
   @property
   def replicate(self) -> str:
@@ -63,7 +63,8 @@ class Sample:
     return 'instance' if len(set(self.instances)) > 1 else 'seed'
 
 
-def _by_instance(values: np.ndarray, instances: Sequence[int]) -> np.ndarray:
+def by_instance(values: np.ndarray, instances: Sequence[int]) -> np.ndarray:
+  """(units, ...) to (replicates, ...): means over each of several instances."""
   each = np.asarray(instances)
   if len(set(instances)) < 2:
     return values

@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments.judge.analyses.analysis import Analysis, Design, planted
-from experiments.judge.statistics import Sample, subsets
+from experiments.judge.statistics import Sample, by_instance, subsets
 
 BEYOND = 4.0  # past the last ratio at which anything changes
 ROUNDING = 1 + 1e-9  # times that differ by less are equal
@@ -29,14 +29,11 @@ class TimeToSolve(Analysis):
     if values.ndim != 2 or values.shape[1] != 2 or sample.budgets is None:
       raise ValueError('a time to solve needs two columns, of the slower and '
                        'of the faster arm, and their budgets')
-    if 1 < len(set(sample.instances)) < len(values):
-      raise ValueError('a time to solve takes its pairs as independent: use '
-                       'one seed per instance, or one instance')
     if not (values > 0).all():
       raise ValueError('a time to solve must be above 0')
     self._budgets = np.asarray(sample.budgets, float)
     self._times = np.where(values <= self._budgets, values, np.inf)
-    self.replicates = len(values)
+    self.replicates = len(sample.replicates())
     slower, faster = np.minimum(self._times, self._budgets).T
     self.values = np.where(np.isinf(self._times).all(1), np.nan,
                            slower / faster)
@@ -46,7 +43,8 @@ class TimeToSolve(Analysis):
       self._edges[:1] / BEYOND,
       np.ravel(np.column_stack([self._edges[:-1], inside])),
       self._edges[-1:], self._edges[-1:] * BEYOND])
-    ahead = self._ahead(self._ratios)
+    # Pairs of one instance are exchanged together.
+    ahead = by_instance(self._ahead(self._ratios).T, sample.instances).T
     self._above = np.maximum.accumulate(flipped(ahead))
     self._below = np.maximum.accumulate(flipped(-ahead)[::-1])[::-1]
     self.estimate = self._middle(ahead.sum(1))
@@ -106,13 +104,13 @@ class TimeToSolve(Analysis):
   def _ahead(self, ratios: np.ndarray) -> np.ndarray:
     """(ratios, pairs) how much sooner the faster arm is, in log-rank scores."""
     ends = np.minimum(self._budgets[0], ratios * self._budgets[1])[:, None]
-    shape = len(ratios), self.replicates
+    shape = len(ratios), len(self._times)
     times = np.stack([np.broadcast_to(self._times[:, 0], shape),
                       ratios[:, None] * self._times[:, 1]])
     solved = times <= ends * ROUNDING
     times = np.concatenate(np.where(solved, times, ends), 1)
     scores = log_rank(times, np.concatenate(solved, 1))
-    return scores[:, self.replicates:] - scores[:, :self.replicates]
+    return scores[:, len(self._times):] - scores[:, :len(self._times)]
 
   def _piece(self, bound: float) -> int:
     """Where a ratio stands among edges and the gaps between them."""

@@ -180,8 +180,6 @@ def test_analyses_say_what_they_need():
     TimeToSolve(sample([[1, 2]]))
   with pytest.raises(ValueError, match='above 0'):
     solving([0.0], [1.0])
-  with pytest.raises(ValueError, match='one seed per instance'):
-    TimeToSolve(sample([[1, 2]] * 4, [0, 0, 1, 1], budgets=(9, 9)))
   with pytest.raises(ValueError, match='a cluster for each'):
     RankCorrelation(sample([[1, 2]]))
 
@@ -224,6 +222,15 @@ def test_a_ratio_of_times_is_found_and_bounded():
   assert exact.values == pytest.approx([3] * 8)
   reverse = solving(faster, 3 * faster)
   assert reverse.interval(0.05) == pytest.approx((1 / high, 1 / low))
+
+
+def test_pairs_of_one_instance_are_exchanged_together():
+  pairs = [[4.0, 1.0], [5.0, 1.1]] * 6
+  grouped = TimeToSolve(sample(pairs, np.repeat(range(6), 2).tolist(),
+                               budgets=(9.0, 9.0)))
+  assert grouped.replicates == 6
+  assert grouped.p_above(2) == 2.0**-6
+  assert TimeToSolve(sample(pairs, budgets=(9.0, 9.0))).p_above(2) == 2.0**-12
 
 
 def test_what_a_budget_hides_is_no_evidence():

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from experiments.judge import decision, samples, table, verdict
+from experiments.judge import samples, table, verdict
 from experiments.judge.declaration import (
   Claim,
   Control,
@@ -18,7 +18,6 @@ from experiments.judge.declaration import (
   Stratum,
 )
 from experiments.judge.seal import Amendment, Late, Sealed
-from experiments.judge.statistics import Sample
 
 NOISE = np.array([-0.02, 0.01, 0.02, -0.01, 0.015, -0.015, 0.005, -0.005])
 
@@ -33,16 +32,13 @@ ABLE = Control('able', 'One layer has a loss that training gives.', SHALLOW,
                at_most=2)
 
 
-def effect(measure=GAIN, smallest=0.1, **options):
-  return Effect('gain', 'Loss falls from n = 1 to n = 4.', 'nats', measure,
-                smallest=smallest, positive=ABLE, **options)
-
-
 def stratum(name, tier='E1'):
   return Stratum(
     name=name, title=name.capitalize(), prediction='Loss falls.',
     refutation='It does not.',
-    effects=(effect(), Effect(
+    effects=(Effect(
+      'gain', 'Loss falls from n = 1 to n = 4.', 'nats', GAIN, smallest=0.1,
+      positive=ABLE), Effect(
       'order', 'Loss falls with n.', 'correlation', TREND, smallest=0.5,
       analysis='trend', positive=ABLE)),
     rule=Rule(supported=(('gain', 'supported'), ('order', 'supported')),
@@ -299,86 +295,6 @@ def test_the_record_is_json_and_the_same_every_time():
   records = [json.dumps(dataclasses.asdict(judge(trees, text)))
              for _ in range(2)]
   assert records[0] == records[1]
-
-
-def decide(values, **options):
-  n = len(values)
-  sample = Sample(np.asarray(values, float), tuple(range(n)), (0,) * n)
-  return decision.decide(effect(**options), sample)
-
-
-# Eight values whose one-sided 95 % interval is about their mean ± 0.01.
-SPREAD = 0.6 * NOISE
-
-
-@pytest.mark.parametrize(('mean', 'state', 'bound'), [
-  (0.5, 'supported', 0.1), (0.05, 'equivalent', 0.1),
-  (-0.05, 'equivalent', -0.1), (0, 'equivalent', None),
-  (-0.5, 'opposite', -0.1), (0.1, 'inconclusive', 0.1),
-  (-0.1, 'inconclusive', 0.1)])
-def test_the_four_states_and_the_p_that_decides(mean, state, bound):
-  result = decide(mean + SPREAD)
-  assert result.state == state
-  assert bound is None or result.bound == bound
-  assert (result.p_value <= result.alpha) == (state != 'inconclusive')
-
-
-def test_states_are_where_the_interval_lies():
-  rng = np.random.default_rng(0)
-  seen = set()
-  for _ in range(400):
-    values = rng.normal(rng.uniform(-0.3, 0.3), rng.uniform(0.01, 0.3), 8)
-    for sided in ('greater', 'two-sided'):
-      result = decide(values, sided=sided)
-      low, high = result.low, result.high
-      expected = ('supported' if low > 0.1 else 'equivalent' if (
-        low > -0.1 and high < 0.1) else 'opposite' if high < -0.1 else
-        'inconclusive')
-      assert result.state == expected
-      seen.add(expected)
-  assert len(seen) == 4
-
-
-def test_equivalence_is_tried_before_the_opposite():
-  # [-0.02, -0.005] with a smallest effect of 0.03, as claims say.
-  values = np.array([-0.02, -0.005, -0.01, -0.015, -0.012, -0.008, -0.013])
-  assert decide(values, smallest=0.03).state == 'equivalent'
-
-
-def test_not_significant_is_no_refutation():
-  result = decide([0.4, -0.3, 0.5, -0.4, 0.2, -0.2])
-  assert result.p_value > 0.5
-  assert result.state == 'inconclusive'
-
-
-def test_small_but_not_negligible_is_no_refutation():
-  # Below the smallest effect of interest for sure, yet it may be as far
-  # below zero as it is of no interest above.
-  result = decide([0.04, -0.3, -0.2, 0.05, -0.1, 0.03, 0.06, -0.25])
-  assert result.high < result.smallest
-  assert result.low < -result.smallest
-  assert result.state == 'inconclusive'
-
-
-@pytest.mark.parametrize(('mean', 'state'), [
-  (1.0, 'supported'), (1.3, 'inconclusive'), (0.5, 'opposite'),
-  (1.5, 'opposite')])
-def test_a_band_is_met_or_missed(mean, state):
-  result = decide(mean + SPREAD, smallest=None, band=(0.7, 1.3))
-  assert result.state == state
-  assert result.bounds == (0.7, 1.3)
-  inside = result.low > 0.7 and result.high < 1.3
-  assert inside == (state == 'supported')
-  assert (result.high < 0.7 or result.low > 1.3) == (state == 'opposite')
-
-
-def test_a_ratio_has_its_mirror():
-  pairs = Sample(np.array([[1.0 + 0.1 * i, 4.0 + 0.3 * i] for i in range(8)]),
-                 tuple(range(8)), (0,) * 8, budgets=(9.0, 9.0))
-  result = decision.decide(effect(analysis='time to solve', smallest=2.0),
-                           pairs)
-  assert (result.state, result.bound, result.null) == ('opposite', 0.5, 1)
-  assert result.replicate == 'seed'
 
 
 def test_holm_counts_the_effects_of_a_stratum_alone():
