@@ -7,7 +7,14 @@ from experiments.judge.statistics import Sample, TypicalValues
 
 
 class Mean(Analysis):
-  """The mean over replicates, by the exact sign-flip test (Fisher, 1935)."""
+  """The mean over replicates, by the exact sign-flip test (Fisher, 1935).
+
+  It is exact where values spread evenly to both sides of their mean. Those that
+  are all near 0 or near 1, as of seeds that solve a task or do not, do so about
+  0.5 alone: of eight, a bound of 0.3 is wrongly cleared in 6 % at a nominal
+  5 %, one of 0.1 in 44 %. So differences in accuracy need a smallest effect of
+  0.3 or more.
+  """
 
   description = 'exact sign-flip test and its inverse'
 

@@ -19,7 +19,8 @@ class TimeToSolve(Analysis):
   permutation test is the sign-flip test of these differences. The ratios that
   it does not reject are the interval. As c grows the set of watched times
   changes, so a p-value is taken to be the largest up to c. It holds its level
-  where one arm's times are a multiple of the other's, as long and short alike.
+  where one arm's times are a multiple of the other's, as long and short alike;
+  where one arm spreads twice as far it errs in up to 9 % at a nominal 5 %.
   """
 
   description = 'inverse of the paired permutation log-rank test'
