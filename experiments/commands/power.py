@@ -64,11 +64,9 @@ def page(plan: Plan, claim: Claim, strata: Sequence[Power],
   yield NOTE.format(draws=draws, alpha=claim.alpha) + '\n'
   yield '## Verdicts\n'
   yield from _table(('', 'supported at 1', 'at 1.5', 'at 2', 'refuted'), [
-    (one.name or '**claim**', *(_share(one.predicted[times], 'supported')
-                                if one.predicted else '–'
+    (one.name or '**claim**', *(_share(one.predicted.get(times), 'supported')
                                 for times in (1, 1.5, 2)),
-     _share(one.refuted, 'refuted') if one.refuted else '–')
-    for one in (*strata, whole_claim)])
+     _share(one.refuted, 'refuted')) for one in (*strata, whole_claim)])
   for one in strata:
     yield from _stratum(one)
 
@@ -93,8 +91,8 @@ def _sigma(effect: EffectPower) -> str:
   return '–' if effect.sigma is None else f'{effect.sigma:g}'
 
 
-def _share(share: Share, word: str) -> str:
-  return f'{share.get(word, 0):.2f}'
+def _share(share: Share | None, word: str) -> str:
+  return f'{share.get(word, 0):.2f}' if share else '–'
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]

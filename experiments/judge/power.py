@@ -51,7 +51,8 @@ class Power:
     name: of the stratum; '' for the claim.
     predicted: {times: {verdict: share}}: every effect that the rule needs is
       planted as it asks: supported at so many times the smallest effect,
-      equivalent at none. Empty where it is not known.
+      equivalent at none. Empty where it is not known, and where there are
+      properties alone, which leave nothing to chance.
     refuted: the same, where they are as the rule's refutation asks.
     effects: of the stratum.
   """
@@ -82,7 +83,7 @@ def simulate(claim: Claim, designs: Mapping[str, Mapping[str, Design | None]],
   predicted = {times: _across([one.predicted(times) for one in drawn])
                for times in PREDICTED}
   refuted = _across([one.refuted() for one in drawn])
-  known = all(one.known for one in drawn)
+  known = all(one.known for one in drawn) and any(s.effects for s in strata)
   whole = Power('', {times: share(words) for times, words in predicted.items()}
                 if known else {}, share(refuted) if known else {})
   return tuple(one.power() for one in drawn), whole
@@ -121,8 +122,8 @@ class _Stratum:
     return Power(
       self.stratum.name,
       {times: share(self.predicted(times)) for times in PREDICTED}
-      if self.known else {},
-      share(self.refuted()) if self.known else {},
+      if self.known and self.stratum.effects else {},
+      share(self.refuted()) if self.known and self.stratum.effects else {},
       tuple(self._effect(effect) for effect in self.stratum.effects))
 
   def _effect(self, effect: Effect) -> EffectPower:

@@ -115,9 +115,12 @@ def test_exact_properties_have_no_power_and_unknown_items_none_yet():
   items = stratum('items', (effect(
     'near', smallest=0.3, analysis='rank correlation'),),
     supported=(('near', 'supported'),))
-  strata, _ = simulated(exact, draws=10)
-  assert strata[0].predicted[1] == {'supported': 1}
+  strata, claim = simulated(exact, draws=10)
+  assert strata[0].predicted == claim.predicted == {}
   assert strata[0].effects == ()
+  both = stratum('one', (GAIN,), supported=(('gain', 'supported'),))
+  strata, claim = simulated(exact, both, draws=40)
+  assert claim.predicted == strata[1].predicted != {}
   strata, claim = simulated(exact, items, replicates=None, draws=10)
   assert strata[1].effects[0].states == {}
   assert strata[1].predicted == claim.predicted == {}
