@@ -40,7 +40,7 @@ def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
     if verdict in ('incomplete', 'invalid') and word != verdict:
       continue  # a claim without a verdict reports none of its strata
     if own and word in EXPLAINED:
-      parts += [f'{begin} {s.name}: {s.reason}' for s in own]
+      parts += [f'{begin} {s.name}: {_shortly(s)}' for s in own]
     elif own:
       parts.append(f'{begin} {listed([s.name for s in own])}{alone}')
   if left_out:
@@ -49,13 +49,19 @@ def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
   return '; '.join(parts)
 
 
+def _shortly(stratum: StratumResult) -> str:
+  """A stratum's reason; of exact properties alone, what fails."""
+  failing = [] if stratum.effects else _failing(stratum.properties)
+  return '; '.join(failing) or stratum.reason
+
+
 def of_premises(effects: Sequence[EffectResult],
                 properties: Sequence[PropertyResult],
                 premises: Sequence[Premise]) -> str:
   """What decided, or kept it open: intervals, and counterexamples."""
   decisive = {name for name, _ in premises}
   parts = [of_effect(effect) for effect in effects if effect.name in decisive]
-  parts += [of_property(own) for own in properties if own.name in decisive]
+  parts += of_properties([own for own in properties if own.name in decisive])
   left_out = max((effect.excluded for effect in effects), default=0)
   if left_out:
     units = '1 unit was' if left_out == 1 else f'{left_out} units were'
@@ -63,11 +69,17 @@ def of_premises(effects: Sequence[EffectResult],
   return '; '.join(parts)
 
 
-def of_property(result: PropertyResult) -> str:
-  """That it holds, or what it fails on."""
-  if result.state == 'holds':
-    return f'{result.name} holds'
-  return f'{result.name} fails: {result.counterexample.rstrip(".")}'
+def of_properties(results: Sequence[PropertyResult]) -> list[str]:
+  """Which hold, together, and what each of the others fails on."""
+  hold = [result.name for result in results if result.state == 'holds']
+  verb = 'holds' if len(hold) == 1 else 'hold'
+  together = [f'{listed(hold)} {verb}'] if hold else []
+  return together + _failing(results)
+
+
+def _failing(results: Sequence[PropertyResult]) -> list[str]:
+  return [f'{result.name} fails: {result.counterexample.rstrip(".")}'
+          for result in results if result.state == 'fails']
 
 
 def of_effect(effect: EffectResult) -> str:

@@ -279,7 +279,7 @@ def test_a_property_holds_or_fails_by_a_counterexample():
   claim = dataclasses.replace(CLAIM, strata=(exact,))
   result = judge(rows('trees', FALLS, seeds=1), [], claim=claim)
   assert (result.verdict, result.evidence) == ('supported', 'verdict')
-  assert result.strata[0].reason == 'Monotony holds; rows holds.'
+  assert result.strata[0].reason == 'Monotony and rows hold.'
   failing = judge(rows('trees', DIPS, seeds=1), [], claim=claim)
   assert failing.verdict == 'refuted'
   assert failing.strata[0].reason == 'Monotony fails: seed 0 rises.'
