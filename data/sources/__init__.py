@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from data.sources.hop_string import HopStringConfig
+from data.sources.markov import MarkovConfig
 from data.sources.mixture import MixtureConfig
 from data.sources.pointer_chasing import PointerChasingConfig
 from data.sources.text import TextConfig
@@ -14,5 +15,6 @@ SOURCES: Mapping[str, type] = {
   'tree': TreeConfig,
   'pointer_chasing': PointerChasingConfig,
   'hop_string': HopStringConfig,
+  'markov': MarkovConfig,
   'mixture': MixtureConfig,
 }

@@ -9,6 +9,7 @@ import pytest
 
 from data.batch import SPLITS, batch_key
 from data.sources.hop_string import HopStringConfig
+from data.sources.markov import MarkovConfig
 from data.sources.pointer_chasing import PointerChasingConfig
 from data.sources.tree import TreeConfig
 
@@ -17,6 +18,7 @@ CONFIGS = {
   'chain_of_thought': PointerChasingConfig(
     symbols=9, hops=(1, 2, 4), reasoning='chain_of_thought'),
   'hop_string': HopStringConfig(symbols=4, length=24, hops=(0, 1, 3)),
+  'markov': MarkovConfig(symbols=16, length=12),
   'tree': TreeConfig(symbols=4, levels=3, filter_level=1),
 }
 B = 8

@@ -78,7 +78,7 @@ def test_what_only_changes_the_speed_is_left_out():
 
 
 @pytest.mark.parametrize('source', ['pointer_chasing', 'hop_string', 'tree',
-                                    'text'])
+                                    'markov', 'text'])
 def test_every_field_that_a_source_reads_is_in_it(source):
   """No author has to list anything: a field that is there counts."""
   config = changed(data__source=source)
