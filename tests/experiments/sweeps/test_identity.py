@@ -85,7 +85,7 @@ def test_every_field_that_a_source_reads_is_in_it(source):
   paths = [path for path, _, _ in overrides.leaves(config)
            if path.startswith('data.source.')]
   assert paths
-  different = {'int': 1, 'float': 0.5, 'str': 'x', 'tuple': (9,)}
+  different = {'int': 1, 'float': 0.25, 'str': 'x', 'tuple': (9,)}
   for path in paths:
     value = {p: v for p, _, v in overrides.leaves(config)}[path]
     other = different[type(value).__name__]
