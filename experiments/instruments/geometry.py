@@ -131,10 +131,14 @@ def two_nearest_dimension(distance_VV: np.ndarray) -> float:
   return float(len(ratio_V) / np.log(ratio_V).sum())
 
 
-def determination(truth: np.ndarray, predicted: np.ndarray) -> float:
+def determination(truth: np.ndarray, predicted: np.ndarray,
+                  weight: np.ndarray | float = 1.0) -> float:
   """R^2 of a prediction as it stands: 1 - residual over total squares.
 
-  Nothing is fitted, so a scale or an offset that is wrong counts.
+  Nothing is fitted, so a scale or an offset that is wrong counts. `weight`
+  says how much each number counts.
   """
-  residual = np.square(truth - predicted).sum()
-  return float(1 - residual / np.square(truth - truth.mean()).sum())
+  weight = np.broadcast_to(weight, truth.shape)
+  mean = np.average(truth, weights=weight)
+  residual = (weight * np.square(truth - predicted)).sum()
+  return float(1 - residual / (weight * np.square(truth - mean)).sum())

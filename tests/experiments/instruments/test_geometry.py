@@ -129,3 +129,8 @@ def test_determination_forgives_no_offset(rng):
   assert geometry.determination(
     truth, np.full(1000, truth.mean())) == pytest.approx(0)
   assert geometry.determination(truth, truth + 1) == pytest.approx(0, abs=0.1)
+  # Weights that are whole numbers count as copies do.
+  copies = rng.integers(0, 4, size=1000)
+  predicted = truth + 0.3 * rng.standard_normal(1000)
+  assert geometry.determination(truth, predicted, copies) == pytest.approx(
+    geometry.determination(truth.repeat(copies), predicted.repeat(copies)))

@@ -1,0 +1,64 @@
+"""Dimension: do vectors use many directions? (card G1, statement B2)
+
+Prediction. The participation ratio of the input vectors, how many principal
+directions share their variance, is above a quarter of the width. Refuted if it
+is shown to be below. The untrained table has most of its width by chance, so
+training can only keep it or lose it. TwoNN, the dimension that nearest
+neighbours see, is shown beside it and decides nothing.
+"""
+
+import functools
+
+import numpy as np
+
+from experiments.claims.geometry import chain, figures
+from experiments.claims.geometry.chain import INPUT, Planted
+from experiments.instruments import geometry
+from experiments.judge import samples
+from experiments.judge.declaration import Effect, Rule, Stratum
+from experiments.runs.subject import Row, Subject
+from experiments.sweeps.experiment import Part
+
+SMALLEST = 0.25  # of the width
+
+
+def measure(run: Subject) -> list[Row]:
+  """Participation ratio and TwoNN of every table."""
+  return chain.of_tables(table_rows, run)
+
+
+def table_rows(run: Subject, known: Planted,
+               table_VD: np.ndarray) -> list[Row]:
+  """Those of one table."""
+  del run, known
+  return [
+    Row('participation', geometry.participation_ratio(table_VD)
+        / table_VD.shape[1]),
+    Row('neighbour_dimension', geometry.two_nearest_dimension(
+      geometry.distance(table_VD)))]
+
+
+def declare(preset: str) -> Stratum:
+  """What is predicted, and what decides."""
+  del preset
+  effects = tuple(Effect(
+    name=f'directions with {arm}',
+    statement=f'With {arm}, the variance of input vectors is shared by more '
+    'than a quarter of the directions.',
+    unit='share of the width', measure=functools.partial(
+      samples.values, metric='participation', where=chain.trained(arm, INPUT)),
+    smallest=SMALLEST, positive=chain.learned(arm), sigma=0.03)
+    for arm in chain.ARMS)
+  return Stratum(
+    name='dimension', title='Vectors use many directions',
+    prediction='The participation ratio is above a quarter of the width.',
+    refutation='With two tables and with one, it is shown to be below.',
+    effects=effects,
+    rule=Rule(supported=tuple((e.name, 'supported') for e in effects),
+              refuted=tuple((e.name, 'equivalent') for e in effects),
+              conditional=((effects[0].name, 'supported'),
+                           (effects[1].name, 'equivalent'))))
+
+
+PART = Part('dimension', functools.partial(chain.sweep, 'dimension'), measure,
+            declare, figures.dimension)

@@ -1,0 +1,156 @@
+"""Distance: may far vectors be related? (card G1, statement A4)
+
+Each token is followed, half of the time, by one token of a far cluster. If
+relation were nearness, linked pairs would lie nearer than other pairs of far
+clusters. The area under the receiver's operating characteristic (AUC) is how
+often they do: 0.5 when distance tells nothing of links.
+
+Prediction. Distance tells nothing (AUC within 0.1 of 0.5: equivalence is the
+support), while the network's predictions tell nearly all (AUC 0.95 or more),
+with two tables and with one. Refuted if with two tables distance is shown to
+tell (0.1 or more above 0.5); conditional if it is equivalent there, and not
+with one table, where the vector that is read is also the one that is scored.
+
+Only pairs of far clusters are compared. Over all pairs linked ones lie farther
+apart than others, since links were planted between far clusters.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from experiments.claims.geometry import chain, figures
+from experiments.claims.geometry.chain import INPUT, Planted
+from experiments.instruments import geometry
+from experiments.judge import samples
+from experiments.judge.declaration import Control, Effect, Rule, Stratum
+from experiments.judge.statistics import Sample
+from experiments.runs.subject import Row, Subject
+from experiments.sweeps.experiment import Part
+
+MARGIN = 0.1
+SMALLEST = 0.95
+PREDICTION = 'prediction'
+NEARNESS = {
+  'cosine': geometry.cosine,
+  'centred cosine': lambda table_VD: geometry.cosine(
+    geometry.centred(table_VD)),
+  'euclidean': lambda table_VD: -geometry.distance(table_VD),
+}
+
+
+def measure(run: Subject) -> list[Row]:
+  """What tells links: distances, attention's scores, predictions."""
+  known = chain.planted(run)
+  rows = chain.of_tables(table_rows, run)
+  for network, params in chain.networks(run):
+    found = chain.tables(run, params)
+    directed = {
+      PREDICTION: chain.means(run, params).log_probability_VV,
+      'input with output': found[INPUT] @ found.get(
+        chain.OUTPUT, found[INPUT]).T,
+      **attention_scores(run, params)}
+    # A token that is linked to another is before it, in place and on axis 0.
+    rows += [Row('link_area', geometry.area(
+      score_VV[known.far_VV], known.link_VV[known.far_VV]),
+      {'network': network, 'table': name})
+      for name, score_VV in directed.items()]
+  return rows
+
+
+def table_rows(run: Subject, known: Planted,
+               table_VD: np.ndarray) -> list[Row]:
+  """AUC of nearness for links of unordered pairs, and for clusters."""
+  del run
+  pairs_VV = np.triu(np.ones_like(known.far_VV), k=1)
+  linked_VV = known.link_VV | known.link_VV.T
+  among = {'far': pairs_VV & known.far_VV, 'all': pairs_VV}
+  rows = []
+  for name, nearness in NEARNESS.items():
+    near_VV = nearness(table_VD)
+    rows += [Row('link_area', geometry.area(
+      near_VV[compared_VV], linked_VV[compared_VV]),
+      {'distance': name, 'pairs': pairs})
+      for pairs, compared_VV in among.items()]
+  same_VV = known.cluster_V[:, None] == known.cluster_V
+  rows.append(Row('cluster_area', geometry.area(
+    geometry.cosine(table_VD)[pairs_VV], same_VV[pairs_VV])))
+  return rows
+
+
+def attention_scores(run: Subject, params: dict) -> dict[str, np.ndarray]:
+  """What each head of the first layer makes of pairs of input vectors.
+
+  E W_Q W_K' E', with the layer's norm before and without position: how much a
+  token (second axis) would attend to another before it (first axis).
+  """
+  layer = jax.tree.map(lambda x: x[0], params['stack'])
+  norm, mixer = layer['mixer_norm'], layer['mixer']
+  table_VD = chain.tables(run, params)[INPUT]
+  unit_VD = table_VD - table_VD.mean(axis=1, keepdims=True)
+  unit_VD /= unit_VD.std(axis=1, keepdims=True)
+  read_VD = unit_VD * np.asarray(norm['scale_D']) + np.asarray(norm['b_D'])
+  query_HVK = jnp.einsum('VD,DHK->HVK', read_VD, mixer['w_q_DHK'])
+  key_HVK = jnp.einsum('VD,DGK->GVK', read_VD, mixer['w_k_DGK'])
+  return {f'attention, head {head}': np.asarray(key_VK @ query_VK.T)
+          for head, (query_VK, key_VK) in enumerate(
+            zip(query_HVK, key_HVK), start=1)}
+
+
+def declare(preset: str) -> Stratum:
+  """What is predicted, and what decides."""
+  del preset
+
+  def of_distance(arm: str) -> Effect:
+    return Effect(
+      name=f'nearness of links with {arm}',
+      statement=f'With {arm}, linked tokens lie nearer than others of far '
+      'clusters.', unit='AUC above 0.5', measure=functools.partial(
+        above_chance, where=chain.trained(
+          arm, INPUT, distance='cosine', pairs='far')),
+      smallest=MARGIN, positive=chain.learned(arm), sigma=0.03)
+
+  def of_prediction(arm: str) -> Effect:
+    return Effect(
+      name=f'prediction of links with {arm}',
+      statement=f'With {arm}, the network predicts the links.', unit='AUC',
+      measure=functools.partial(
+        samples.values, metric='link_area',
+        where=chain.trained(arm, PREDICTION)),
+      smallest=SMALLEST, positive=chain.learned(arm), sigma=0.01)
+
+  two, one = map(of_distance, chain.ARMS)
+  predicted = tuple(map(of_prediction, chain.ARMS))
+  known = tuple((effect.name, 'supported') for effect in predicted)
+  return Stratum(
+    name='distance', title='Vectors far apart may be related',
+    prediction='Distance tells nothing of links that the network predicts.',
+    refutation='With two tables, distance is shown to tell links (AUC '
+    f'{0.5 + MARGIN} or more).',
+    effects=(two, one, *predicted),
+    rule=Rule(
+      supported=((two.name, 'equivalent'), (one.name, 'equivalent'), *known),
+      refuted=((two.name, 'supported'),),
+      conditional=((two.name, 'equivalent'), (one.name, 'not equivalent'),
+                   *known)),
+    controls=tuple(Control(
+      f'distance tells clusters with {arm}', f'With {arm}, tokens of a cluster '
+      'lie nearer than others, so distance is not blind.', functools.partial(
+        samples.average, metric='cluster_area',
+        where=chain.trained(arm, INPUT)), at_least=0.75)
+      for arm in chain.ARMS))
+
+
+def above_chance(table: pl.DataFrame, where: Mapping[str, str]) -> Sample:
+  """AUC of nearness for links, less the 0.5 of chance."""
+  sample = samples.values(table, 'link_area', where)
+  return dataclasses.replace(sample, values=sample.values - 0.5)
+
+
+PART = Part('distance', functools.partial(chain.sweep, 'distance'), measure,
+            declare, figures.distance)
