@@ -24,6 +24,7 @@ from train.config import Config, TrainConfig
 
 WORLDS = {'smoke': range(2), 'cpu': range(8, 16)}
 ARMS = {'two tables': 'separate', 'one table': 'tied'}
+CLUSTERS = 8
 EXAMPLES = 2048  # held-out sequences: the rarest token occurs some 30 times
 NETWORKS = ('untrained', 'trained')
 # Where a token has a vector.
@@ -32,9 +33,9 @@ INPUT, OUTPUT = 'input', 'output'
 BASE = Config(
   model=ModelConfig(n_layers=2, d_model=32, mixer=AttentionConfig(n_heads=2),
                     base_width=32),
-  data=DataConfig(MarkovConfig(length=16, symbols=128, clusters=8, link=0.5),
-                  batch_size=64),
-  train=TrainConfig(steps=1000, learning_rate=8e-3))
+  data=DataConfig(MarkovConfig(length=16, symbols=128, clusters=CLUSTERS,
+                               link=0.5), batch_size=64),
+  train=TrainConfig(steps=2500, learning_rate=8e-3))
 
 
 class Planted(NamedTuple):
@@ -101,9 +102,7 @@ def tables(run: Subject, params: Any) -> dict[str, np.ndarray]:
 
 def means(run: Subject, params: Any) -> token_means.TokenMeans:
   """What the network makes of each token, over held-out sequences."""
-  read = token_means.read(run.config.model, params, run.held_out(EXAMPLES))
-  return token_means.TokenMeans(
-    *(np.asarray(array, float) for array in read))
+  return token_means.read(run.config.model, params, run.held_out(EXAMPLES))
 
 
 def excess(run: Subject) -> Row:

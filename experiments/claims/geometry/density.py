@@ -28,12 +28,6 @@ from experiments.sweeps.experiment import Part
 
 SMALLEST = 0.3
 WORLD = 1000  # tokens of world w are the items 1000 w, 1000 w + 1, …
-DISTANCES = {
-  'euclidean': geometry.distance,
-  'cosine': lambda table_VD: 1 - geometry.cosine(table_VD),
-  'centred cosine': lambda table_VD: 1 - geometry.cosine(
-    geometry.centred(table_VD)),
-}
 
 
 def measure(run: Subject) -> list[Row]:
@@ -45,8 +39,12 @@ def table_rows(run: Subject, known: Planted,
                table_VD: np.ndarray) -> list[Row]:
   """Partial correlations, and the residuals that they are of."""
   rows = []
-  sparseness = {name: geometry.neighbour_distance(distance(table_VD))
-                for name, distance in DISTANCES.items()}
+  distances = {'euclidean': geometry.distance(table_VD),
+               'cosine': 1 - geometry.cosine(table_VD),
+               'centred cosine': 1 - geometry.cosine(
+                 geometry.centred(table_VD))}
+  sparseness = {name: geometry.neighbour_distance(distance_VV)
+                for name, distance_VV in distances.items()}
   for name, sparse_V in sparseness.items():
     rows += [
       Row('sparseness_correlation', geometry.partial_correlation(
@@ -58,12 +56,11 @@ def table_rows(run: Subject, known: Planted,
       sparseness['euclidean'], known.frequency_V),
     'degree_residual': geometry.rank_residuals(
       known.degree_V, known.frequency_V)}
-  clusters = run.config.data.source.clusters
   world = run.config.data.seed
   return rows + [
     Row(metric, float(value), {
       'item': WORLD * world + token,
-      'cluster': clusters * world + int(known.cluster_V[token])})
+      'cluster': chain.CLUSTERS * world + int(known.cluster_V[token])})
     for metric, residual_V in residuals.items()
     for token, value in enumerate(residual_V)]
 
@@ -81,7 +78,7 @@ def declare(preset: str) -> Stratum:
         where=chain.trained(two, table, distance='euclidean')),
       smallest=SMALLEST, positive=chain.learned(two), sigma=0.08)
 
-  clusters = len(chain.WORLDS[preset]) * chain.BASE.data.source.clusters
+  clusters = len(chain.WORLDS[preset]) * chain.CLUSTERS
   both = Effect(
     name='sparseness in one table', statement='In one table for both roles, '
     'the more tokens are linked to one, the sparser it lies.',

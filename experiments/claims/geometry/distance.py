@@ -28,7 +28,13 @@ from experiments.claims.geometry import chain, figures
 from experiments.claims.geometry.chain import INPUT, Planted
 from experiments.instruments import geometry
 from experiments.judge import samples
-from experiments.judge.declaration import Control, Effect, Rule, Stratum
+from experiments.judge.declaration import (
+  Control,
+  Effect,
+  Premise,
+  Rule,
+  Stratum,
+)
 from experiments.judge.statistics import Sample
 from experiments.runs.subject import Row, Subject
 from experiments.sweeps.experiment import Part
@@ -36,12 +42,6 @@ from experiments.sweeps.experiment import Part
 MARGIN = 0.1
 SMALLEST = 0.95
 PREDICTION = 'prediction'
-NEARNESS = {
-  'cosine': geometry.cosine,
-  'centred cosine': lambda table_VD: geometry.cosine(
-    geometry.centred(table_VD)),
-  'euclidean': lambda table_VD: -geometry.distance(table_VD),
-}
 
 
 def measure(run: Subject) -> list[Row]:
@@ -70,16 +70,19 @@ def table_rows(run: Subject, known: Planted,
   pairs_VV = np.triu(np.ones_like(known.far_VV), k=1)
   linked_VV = known.link_VV | known.link_VV.T
   among = {'far': pairs_VV & known.far_VV, 'all': pairs_VV}
+  nearness = {
+    'cosine': geometry.cosine(table_VD),
+    'centred cosine': geometry.cosine(geometry.centred(table_VD)),
+    'euclidean': -geometry.distance(table_VD)}
   rows = []
-  for name, nearness in NEARNESS.items():
-    near_VV = nearness(table_VD)
+  for name, near_VV in nearness.items():
     rows += [Row('link_area', geometry.area(
       near_VV[compared_VV], linked_VV[compared_VV]),
       {'distance': name, 'pairs': pairs})
       for pairs, compared_VV in among.items()]
   same_VV = known.cluster_V[:, None] == known.cluster_V
   rows.append(Row('cluster_area', geometry.area(
-    geometry.cosine(table_VD)[pairs_VV], same_VV[pairs_VV])))
+    nearness['cosine'][pairs_VV], same_VV[pairs_VV])))
   return rows
 
 
@@ -126,7 +129,8 @@ def declare(preset: str) -> Stratum:
 
   two, one = map(of_distance, chain.ARMS)
   predicted = tuple(map(of_prediction, chain.ARMS))
-  known = tuple((effect.name, 'supported') for effect in predicted)
+  known: tuple[Premise, ...] = tuple(
+    (effect.name, 'supported') for effect in predicted)
   return Stratum(
     name='distance', title='Vectors far apart may be related',
     prediction='Distance tells nothing of links that the network predicts.',

@@ -1,0 +1,212 @@
+"""The statements about geometry: their plan, measures and verdicts."""
+
+import types
+
+import numpy as np
+import planting
+import polars as pl
+import pytest
+
+from data.sources.markov import MarkovConfig
+from experiments.claims.geometry import (
+  EXPERIMENT,
+  chain,
+  density,
+  distance,
+  similarity,
+  transitions,
+)
+from experiments.instruments import geometry
+from experiments.sweeps import plan
+from experiments.sweeps.identity import run_id
+
+STRATA = ('similarity', 'dimension', 'density', 'transitions', 'distance')
+# What pilots found, and a place to plant something else.
+FOUND = {
+  'excess': lambda **_: 0.03,
+  'similarity_correlation': lambda network, **_: (
+    0.65 if network == 'trained' else 0.0),
+  'participation': lambda **_: 0.5,
+  'sparseness_correlation': lambda network, table, **_: (
+    0.65 if network == 'trained' and table == chain.OUTPUT else 0.0),
+  'crowding_correlation': lambda **_: 0.9,
+  'degree': lambda rng: rng.standard_normal(),
+  'determination': lambda network, pairs, **_: (
+    0.1 if network == 'frequency' else
+    0.98 if pairs == transitions.PAIRS[0] else 0.7),
+  'link_area': lambda table, **_: (
+    1.0 if table == distance.PREDICTION else 0.52),
+  'cluster_area': lambda **_: 0.95,
+}
+
+
+def rows(arm, world, found):
+  """The numbers that are read of one run, as columns of the table."""
+  rng = np.random.default_rng([world, len(arm)])
+  two = arm == 'two tables'
+  wheres = {
+    'excess': [{}],
+    'similarity_correlation': [
+      {'form': similarity.FORMS[0], 'side': side}
+      for side in (similarity.FOLLOWERS, similarity.BOTH)],
+    'participation': [{}],
+    'sparseness_correlation': [{'distance': 'euclidean'}],
+    'crowding_correlation': [{'distance': 'euclidean'}],
+    'determination': [{'pairs': pairs} for pairs in transitions.PAIRS],
+    'link_area': [{'distance': 'cosine', 'pairs': 'far'}],
+    'cluster_area': [{}]}
+  named = []
+  for metric, places in wheres.items():
+    for place in places:
+      of = [{}] if metric == 'excess' else [
+        {'network': network} for network in (*chain.NETWORKS, 'frequency')]
+      if metric not in ('excess', 'determination'):
+        of = [{**w, 'table': t} for w in of
+              for t in (chain.INPUT, chain.OUTPUT)[:2 if two else 1]]
+      named += [(metric, {**w, **place}) for w in of]
+  named.append(('link_area', {'network': 'trained',
+                              'table': distance.PREDICTION}))
+  numbers = [{'metric': metric, 'value': found[metric](**where)
+              + 0.004 * (world % 3), **where}
+             for metric, where in named]
+  for item in range(40):
+    place = {'network': 'trained', 'table': chain.INPUT,
+             'item': 1000 * world + item, 'cluster': 8 * world + item // 5}
+    degree = found['degree'](rng)
+    numbers += [
+      {'metric': 'degree_residual', 'value': degree, **place},
+      {'metric': 'sparseness_residual', **place,
+       'value': degree + 0.5 * rng.standard_normal()}]
+  return numbers
+
+
+def verdicts(tmp_path, **changed):
+  planned = plan.make(EXPERIMENT, 'cpu', (), {}, tmp_path)
+  blank = planting.blank(planned).drop('metric', 'value').to_dicts()
+  results = pl.DataFrame([
+    {**run, **number} for run in blank for number in rows(
+      run['arm'], run['instance'], {**FOUND, **changed})],
+    infer_schema_length=None)
+  return {s.name: s.verdict for s in planting.judged(planned, results).strata}
+
+
+def test_all_strata_measure_the_same_sixteen_runs(tmp_path):
+  cells = plan.make(EXPERIMENT, 'cpu', (), {}, tmp_path).cells
+  assert {cell.stratum for cell in cells} == set(STRATA)
+  assert len({run_id(cell.task) for cell in cells}) == 16
+  assert {(cell.config.data.seed, cell.config.train.seed)
+          for cell in cells} == {(world, world) for world in range(8, 16)}
+  assert {(cell.arm, cell.config.model.unembedding) for cell in cells} == {
+    ('two tables', 'separate'), ('one table', 'tied')}
+
+
+def test_what_pilots_found_is_what_they_are_judged_as(tmp_path):
+  assert verdicts(tmp_path) == {
+    'similarity': 'supported', 'dimension': 'supported',
+    'density': 'conditional', 'transitions': 'conditional',
+    'distance': 'supported'}
+
+
+@pytest.mark.parametrize(('changed', 'expected'), [
+  ({'similarity_correlation': lambda **_: 0.1,
+    'participation': lambda **_: 0.1,
+    'link_area': lambda table, **_: (
+      1.0 if table == distance.PREDICTION else 0.7),
+    'determination': lambda network, **_: (
+      0.97 if network == 'trained' else 0.1),
+    'sparseness_correlation': lambda **_: 0.65},
+   ['refuted', 'refuted', 'invalid', 'supported', 'refuted']),
+  ({'link_area': lambda **_: 0.52, 'degree': lambda rng: 0 * rng.normal(),
+    'determination': lambda network, **_: 0.1},
+   ['supported', 'supported', 'inconclusive', 'refuted', 'inconclusive']),
+  ({'excess': lambda **_: 0.5}, ['invalid'] * 5)])
+def test_what_it_decides_on_decides(changed, expected, tmp_path):
+  found = verdicts(tmp_path, **changed)
+  assert [found[stratum] for stratum in STRATA] == expected
+
+
+@pytest.fixture(scope='module')
+def world():
+  """A run of which only the world is asked."""
+  source = MarkovConfig().open()
+  run = types.SimpleNamespace(
+    source=source, instance=source.instance(0),
+    config=types.SimpleNamespace(data=types.SimpleNamespace(seed=7)))
+  return run, chain.planted(run)
+
+
+def numbers(rows, metric, **where):
+  return [row.value for row in rows if row.metric == metric
+          and where.items() <= row.where.items()]
+
+
+def test_vectors_of_what_follows_are_similar_and_tell_no_links(world):
+  run, known = world
+  table_VD = geometry.positive_information(
+    known.transition_VV, known.frequency_V)
+  found, = numbers(similarity.table_rows(run, known, table_VD),
+                   'similarity_correlation', form='as it is',
+                   side=similarity.FOLLOWERS)
+  assert found == pytest.approx(1)
+  rows = distance.table_rows(run, known, table_VD)
+  assert numbers(rows, 'cluster_area')[0] > 0.95
+  assert numbers(rows, 'link_area', distance='cosine', pairs='far')[0] == (
+    pytest.approx(0.5, abs=0.1))
+  assert numbers(rows, 'link_area', distance='cosine', pairs='all')[0] < 0.4
+
+
+def test_vectors_that_lie_at_their_link_tell_it(world):
+  run, known = world
+  rng = np.random.default_rng(0)
+  table_VD = rng.standard_normal((128, 32))
+  for nearness in numbers(distance.table_rows(run, known, table_VD),
+                          'link_area', pairs='far'):
+    assert nearness == pytest.approx(0.5, abs=0.08)
+  table_VD += 3 * table_VD[run.instance['link_V']]
+  assert min(numbers(distance.table_rows(run, known, table_VD), 'link_area',
+                     pairs='far')) > 0.75
+
+
+def test_attention_scores_pair_a_token_with_one_before_it():
+  """Queries read the second direction of a vector, keys the first."""
+  rng = np.random.default_rng(0)
+  table_VD = rng.standard_normal((5, 4))
+  w_q, w_k = np.zeros((2, 4, 1, 2))
+  w_q[1, 0, 0] = w_k[0, 0, 0] = 1
+  ones, zeros = np.ones((1, 4)), np.zeros((1, 4))
+  scores, = distance.attention_scores(
+    types.SimpleNamespace(config=types.SimpleNamespace(
+      model=types.SimpleNamespace(unembedding='tied'))),
+    {'token_embedding': {'embedding_VD': table_VD},
+     'stack': {'mixer_norm': {'scale_D': ones, 'b_D': zeros},
+               'mixer': {'w_q_DHK': w_q[None], 'w_k_DGK': w_k[None]}}}
+  ).values()
+  unit_VD = ((table_VD - table_VD.mean(1, keepdims=True))
+             / table_VD.std(1, keepdims=True))
+  np.testing.assert_allclose(scores, np.outer(unit_VD[:, 0], unit_VD[:, 1]),
+                             atol=1e-5)
+
+
+def test_who_is_linked_to_by_many_is_sparse_whatever_its_frequency(world):
+  run, known = world
+  rng = np.random.default_rng(0)
+  noise_VD = rng.standard_normal((128, 32))
+  for scale_V, planted in ((known.degree_V, True), (known.frequency_V, False)):
+    rows = density.table_rows(run, known, noise_VD * (
+      0.1 + scale_V / scale_V.max())[:, None])
+    found, = numbers(rows, 'sparseness_correlation', distance='euclidean')
+    assert (found > 0.6) if planted else abs(found) < 0.2
+    residuals = [numbers(rows, f'{name}_residual')
+                 for name in ('sparseness', 'degree')]
+    assert np.corrcoef(residuals)[0, 1] == pytest.approx(found)
+  assert {row.where['item'] for row in rows if 'item' in row.where} == set(
+    range(7000, 7128))
+
+
+def test_tokens_that_share_a_vector_with_their_link_crowd(world):
+  run, known = world
+  rng = np.random.default_rng(0)
+  ends_VD = rng.standard_normal((128, 32))[run.instance['link_V']]
+  rows = density.table_rows(
+    run, known, ends_VD + 0.1 * rng.standard_normal((128, 32)))
+  assert numbers(rows, 'crowding_correlation', distance='euclidean')[0] > 0.6
