@@ -14,8 +14,8 @@ Controls. The network before training behind every number; the excess over the
 exact entropy rate, so that what was not learned decides nothing; frequency,
 removed where it could be the cause; two tables of vectors and one.
 
-Cost. `cpu`: 3e12 FLOPs, two to three minutes of two slow cores. `smoke`: half a
-minute, nearly all of it compilation, and no evidence.
+Cost. `cpu`: 7.6e12 FLOPs, two to three minutes of two slow cores. `smoke`: half
+a minute, nearly all of it compilation, and no evidence.
 
 Command. fathom run geometry [--strata=similarity,density]
 """
@@ -37,7 +37,7 @@ EXPERIMENT = Experiment(
          'one token follows another, even where their vectors are far apart.'),
   reading=('Each statement is judged on its own, in planted worlds where '
            'similarity, links, frequency and transitions are known exactly '
-           '(synthetic only); "vector" is the row of the input table.'),
+           '(synthetic only).'),
   parts=(similarity.PART, dimension.PART, density.PART, transitions.PART,
          distance.PART),
   presets=('smoke', 'cpu'))

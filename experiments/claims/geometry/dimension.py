@@ -5,6 +5,9 @@ directions share their variance, is above a quarter of the width. Refuted if it
 is shown to be below. The untrained table has most of its width by chance, so
 training can only keep it or lose it. TwoNN, the dimension that nearest
 neighbours see, is shown beside it and decides nothing.
+
+The verdict is of this width. What there is to say of 128 tokens in 8 clusters
+does not grow with it: pilots found a share of 0.52 at width 32, 0.34 at 64.
 """
 
 import functools

@@ -52,12 +52,12 @@ def transitions(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
 def distance(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
   """AUC of distance, attention and prediction for links."""
   rows = done.filter(pl.col('distance').is_null()
-                     | (pl.col('distance') == 'cosine'),
+                     | (pl.col('distance') == 'centred cosine'),
                      pl.col('pairs').is_null() | (pl.col('pairs') == 'far'))
   return [_panels(
     rows, stratum, 'link_area', 'What tells who is linked?', 'AUC',
     'Over pairs of far clusters; 0.5 (dashed) tells nothing. Input and output: '
-    'nearness by cosine. ', reference=0.5)]
+    'nearness, by the cosine of centred vectors. ', reference=0.5)]
 
 
 def _panels(done: pl.DataFrame, stratum: StratumResult, metric: str,

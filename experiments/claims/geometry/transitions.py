@@ -5,8 +5,8 @@ asked is how exactly. R^2 is that of the network's log-probability as it stands
 (nothing is fitted) against the log of the planted one.
 
 Prediction. R^2 is 0.9 or more, over transitions as often as they occur, and
-over all pairs of tokens, each counted once. Most pairs are rare: half of them
-have a probability below 0.001. Refuted if R^2 is shown to be below 0.9 even
+over all pairs of tokens, each counted once. Most pairs are rare: a quarter of
+them occur six times or less in all of training. Refuted if R^2 is shown to be below 0.9 even
 over what occurs; conditional if only over all pairs.
 """
 
