@@ -6,8 +6,10 @@ asked is how exactly. R^2 is that of the network's log-probability as it stands
 
 Prediction. R^2 is 0.9 or more, over transitions as often as they occur, and
 over all pairs of tokens, each counted once. Most pairs are rare: a quarter of
-them occur six times or less in all of training. Refuted if R^2 is shown to be below 0.9 even
-over what occurs; conditional if only over all pairs.
+them occur six times or less in all of training. Refuted if R^2 is shown to be
+below 0.9 even over what occurs; conditional if only over all pairs. The width
+limits it, too: with vectors twice as wide, pilots found 0.85 over all pairs,
+where these have 0.70.
 """
 
 import functools
