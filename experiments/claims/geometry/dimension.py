@@ -50,7 +50,7 @@ def declare(preset: str) -> Stratum:
     'than a quarter of the directions.',
     unit='share of the width', measure=functools.partial(
       samples.values, metric='participation', where=chain.trained(arm, INPUT)),
-    smallest=SMALLEST, positive=chain.learned(arm), sigma=0.03)
+    smallest=SMALLEST, positive=chain.learned(arm), sigma=0.05)
     for arm in chain.ARMS)
   return Stratum(
     name='dimension', title='Vectors use many directions',

@@ -81,8 +81,8 @@ def declare(preset: str) -> Stratum:
       smallest=SMALLEST, positive=chain.learned(arm), sigma=sigma)
 
   two, one = chain.ARMS
-  effects = (gain('nearness of similar tokens', two, FOLLOWERS, 0.05),
-             gain('nearness in one table', one, BOTH, 0.05))
+  effects = (gain('nearness of similar tokens', two, FOLLOWERS, 0.03),
+             gain('nearness in one table', one, BOTH, 0.07))
   return Stratum(
     name='similarity', title='Similar tokens are near (synthetic)',
     prediction='The cosine of two vectors follows how alike their tokens are.',

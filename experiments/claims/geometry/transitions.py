@@ -70,17 +70,18 @@ def declare(preset: str) -> Stratum:
   del preset
   two, _ = chain.ARMS
 
-  def told(name: str, pairs: str, words: str) -> Effect:
+  def told(name: str, pairs: str, words: str, sigma: float) -> Effect:
     return Effect(
       name=name, statement='The network has the log-probabilities of '
       f'transitions{words}.', unit='R²', measure=functools.partial(
         samples.values, metric='determination', where={
           'arm': two, 'network': 'trained', 'pairs': pairs}),
-      smallest=SMALLEST, positive=chain.learned(two), sigma=0.02)
+      smallest=SMALLEST, positive=chain.learned(two), sigma=sigma)
 
   occurring = told('transitions that occur', PAIRS[0],
-                   ', weighted as they occur')
-  every = told('all transitions', PAIRS[1], ' between all pairs of tokens')
+                   ', weighted as they occur', 0.002)
+  every = told('all transitions', PAIRS[1], ' between all pairs of tokens',
+               0.04)
   return Stratum(
     name='transitions', title='Weights hold transition probabilities '
     '(a sanity check)',

@@ -81,14 +81,32 @@ def rows(arm, world, found):
   return numbers
 
 
-def verdicts(tmp_path, **changed):
-  planned = plan.make(EXPERIMENT, 'cpu', (), {}, tmp_path)
+def results(planned, **changed):
+  """The table of a plan, with all that is read of each run."""
   blank = planting.blank(planned).drop('metric', 'value').to_dicts()
-  results = pl.DataFrame([
+  return pl.DataFrame([
     {**run, **number} for run in blank for number in rows(
       run['arm'], run['instance'], {**FOUND, **changed})],
     infer_schema_length=None)
-  return {s.name: s.verdict for s in planting.judged(planned, results).strata}
+
+
+def verdicts(tmp_path, **changed):
+  planned = plan.make(EXPERIMENT, 'cpu', (), {}, tmp_path)
+  judged = planting.judged(planned, results(planned, **changed))
+  return {s.name: s.verdict for s in judged.strata}
+
+
+def test_figures_show_every_table_of_both_networks(tmp_path):
+  planned = plan.make(EXPERIMENT, 'smoke', (), {}, tmp_path)
+  shown = results(planned).filter(pl.col('network') != 'frequency')
+  for part in (similarity.PART, density.PART, distance.PART):
+    stratum = types.SimpleNamespace(name=part.name)
+    plot, = part.figures(shown.filter(stratum=part.name), stratum)
+    for word in ('two tables', 'one table', 'untrained', 'input', 'output'):
+      assert word in plot.svg, (part.name, word)
+  for part in EXPERIMENT.parts:  # nothing is finished
+    for plot in part.figures(planting.blank(planned).head(0), stratum):
+      assert not plot.svg
 
 
 def test_all_strata_measure_the_same_sixteen_runs(tmp_path):
