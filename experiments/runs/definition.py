@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.machine.usage import UsageError
+
 
 def function(value: Any) -> Any:
   """The plain function behind a value (compiled ones wrap theirs), or None."""
@@ -27,10 +29,21 @@ def scope_of(value: Any) -> Mapping[str, Any]:
 
 
 def bare(value: Any) -> ast.Module:
-  """A definition without docstrings and annotations."""
+  """A definition without docstrings and annotations.
+
+  Raises:
+    UsageError: it is a lambda inside another expression.
+  """
   # By its code, since what wraps a function has the name of that.
   text = inspect.getsource(getattr(value, '__code__', value))
-  tree = ast.parse(textwrap.dedent(text))
+  try:
+    tree = ast.parse(textwrap.dedent(text))
+  except SyntaxError:
+    code = value.__code__
+    raise UsageError(
+      f'{code.co_filename}, line {code.co_firstlineno}: a measurement uses a '
+      'lambda there, which has no text of its own to be known by; give it a '
+      'name with def') from None
   for node in ast.walk(tree):
     if isinstance(node, ast.FunctionDef | ast.ClassDef) and (
         ast.get_docstring(node)):

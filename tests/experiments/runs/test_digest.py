@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from experiments.machine.usage import UsageError
 from experiments.runs import digest
 
 FILES = {
@@ -112,3 +113,8 @@ def test_it_sees_bound_arguments():
 def test_what_has_no_text_is_refused():
   with pytest.raises(TypeError, match='cannot be declared'):
     digest.digest({'measure': object()})
+
+
+def test_a_lambda_inside_an_expression_is_named(digests):
+  with pytest.raises(UsageError, match=r'line 6: .* lambda'):
+    digests("{'a': (1.0, 2.0)}", "{\n  'a': (lambda: 1.0, 2.0),\n}")
