@@ -13,6 +13,9 @@ the root. The levels between the root and those nodes do not exist then.
 
 Tokens: symbols are 0 to q - 1, the masked leaf is q, the root query q + 1.
 Positions: 0 holds the root query, and 1 + i the leaf i.
+
+Short sentences come again and again, so the splits are of what the model reads
+(see `held_out`).
 """
 
 import dataclasses
@@ -25,7 +28,7 @@ import numpy as np
 
 from data.batch import Batch, Instance, batch_key
 from data.errors import InputError
-from data.sources import belief_propagation
+from data.sources import belief_propagation, held_out
 from data.sources.uniform import uniform
 
 # Symbols of every node of a level, (B, 2^(l - level)) int32, by level.
@@ -47,6 +50,9 @@ class TreeConfig:
   filter_level: int = 0  # k, levels below the root that are cut; 0: none
   objective: Objective = 'joint'
   sigma: float = 1.0  # spread of the transition logits
+  # P, sentences to train on, the same in each epoch and in the same batches;
+  # 0: always new ones
+  examples: int = 0
 
   def validate(self) -> None:
     """Raises InputError when there is no such grammar."""
@@ -63,6 +69,9 @@ class TreeConfig:
         f'{nearest}')
     if self.sigma < 0:
       raise InputError(f'data.source.sigma: {self.sigma} must be 0 or more')
+    if self.examples < 0:
+      raise InputError(f'data.source.examples: {self.examples} must be 0 '
+                       '(always new ones) or more')
 
   def open(self) -> 'Tree':
     """Raises InputError as `validate`."""
@@ -95,6 +104,7 @@ class Tree:
     self.filter_level = config.filter_level
     self.objective = config.objective
     self.sigma = config.sigma
+    self.examples = config.examples
     self.length = 2**config.levels + 1
     self.mask_token = config.symbols
     self.query_token = config.symbols + 1
@@ -120,13 +130,19 @@ class Tree:
                    step: jax.Array | int,
                    batch_size: int) -> tuple[Batch, Nodes]:
     """The batch that `batch` draws, and the true symbols of its trees."""
+    if split == 'train' and self.examples:
+      step %= max(1, self.examples // batch_size)
+    drawn = held_out.drawn(batch_size, split)
     uniform_BT = uniform(
-      batch_key(seed, split, step), batch_size, draws=self.length + 1)
+      batch_key(seed, split, step), drawn, draws=self.length + 1)
     nodes = self._grow(instance, uniform_BT[:, 1:])
     masked_B = None
     if self.objective != 'root':
       masked_B = (uniform_BT[:, 0] * 2**self.levels).astype(jnp.int32)
-    return self._ask(nodes, masked_B), nodes
+    batch = self._ask(nodes, masked_B)
+    chosen_B, some = held_out.choose(batch.tokens_BT, split, batch_size)
+    batch, nodes = jax.tree.map(lambda x: x[chosen_B], (batch, nodes))
+    return batch._replace(weights_BT=batch.weights_BT * some), nodes
 
   def _ask(self, nodes: Nodes, masked_B: jax.Array | None) -> Batch:
     """Turns trees into examples of the objective."""
@@ -140,11 +156,6 @@ class Tree:
       targets_BT=targets_BT,
       weights_BT=asked_BT.astype(jnp.float32),
       group_B=jnp.zeros(len(tokens_BT), jnp.int32))
-
-  def sample(self, instance: Instance, key: jax.Array,
-             batch_size: int) -> Nodes:
-    """Grows trees from uniform roots; leaves are level 0."""
-    return self._grow(instance, uniform(key, batch_size, draws=self.length))
 
   def _grow(self, instance: Instance, uniform_BT: jax.Array) -> Nodes:
     """Grows trees out of 2^l + 1 uniform numbers each.
@@ -217,26 +228,6 @@ class Tree:
     # A sum that rounds above 1 would make a loss below zero.
     loss_BT = -jnp.log(jnp.minimum(target_BT, 1.))
     return jnp.where(batch.weights_BT > 0, loss_BT, 0.)
-
-
-def splice(base_leaves_BT: jax.Array, source_leaves_BT: jax.Array,
-           level: jax.Array | int, index: jax.Array | int) -> jax.Array:
-  """Moves one subtree's leaves from a source sentence into a base sentence.
-
-  The spliced sentence is what the base would be had the node taken the value
-  that it has in the source; its exact posteriors say how the predictions
-  should change. (A full grammar can produce every sentence, so they exist.)
-
-  Args:
-    base_leaves_BT: leaves that stay outside the subtree.
-    source_leaves_BT: leaves that come in.
-    level: the level of the subtree's top node.
-    index: which node of that level, counted from the left: one for all
-      examples, or (B,).
-  """
-  node_T = jnp.arange(base_leaves_BT.shape[1]) // 2**level
-  inside_BT = node_T == jnp.reshape(jnp.asarray(index), (-1, 1))
-  return jnp.where(inside_BT, source_leaves_BT, base_leaves_BT)
 
 
 def random_transitions(rng: np.random.Generator, symbols: int,

@@ -9,9 +9,13 @@ are there in the network before training, whose score at the same layer is the
 zero of the scale. Its one is what exact inference knows from the same tokens:
 
   D = (accuracy - accuracy_init) / (accuracy_bayes - accuracy_init)
+
+The nodes are those of the bottom-up parse (see `parse`), in a filtered grammar
+as in a full one.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -23,15 +27,15 @@ import model
 from data import Instance
 from data.sources.tree import Tree
 from experiments.instruments import probe, stream
-from experiments.instruments.tree import nodes
+from experiments.instruments.tree import nodes, parse
 from model.language_model import Params
 
 EXAMPLES = 2048  # to fit the probes on, and as many again to test them
 # Where training could raise accuracy by less than this, D is noise over noise:
 # a probe's standard error on 2048 examples is about 0.01.
 MARGIN = 0.05
-# A level emerges where it first reaches this share of its highest D, and
-# nowhere if that is below the floor, which noise stays under.
+# A level emerges where D crosses this share of its highest, and nowhere if that
+# is below the floor, which noise stays under.
 SHARE = 0.9
 FLOOR = 0.1
 
@@ -113,25 +117,36 @@ def normalise(accuracy: np.ndarray, accuracy_init: np.ndarray,
 
 
 def emergence(score: np.ndarray) -> np.ndarray:
-  """The layer where each level emerges.
+  """Where each level emerges, in layers.
+
+  Whole layers would say "one later" of any two levels that emerge in turn, so
+  the crossing is interpolated between them. From there up, rounded to a whole
+  layer, is the first layer that knows the level.
 
   Args:
-    score: D, (n + 1, levels).
+    score: D, (n + 1, levels); NaN where it is not measurable.
 
   Returns:
-    (levels,) float: the first layer with D >= SHARE of the level's highest; NaN
-    for a level that stays below FLOOR or was not measurable.
+    (levels,) float: where D, linear between layers, first crosses SHARE of the
+    level's highest; NaN for a level that stays below FLOOR or was not
+    measurable.
   """
   score = np.where(np.isnan(score), -np.inf, score)
   highest = score.max(axis=0)
-  layer = np.argmax(score >= SHARE * highest, axis=0)
-  return np.where(highest >= FLOOR, layer, np.nan)
+  layers = np.full(len(highest), np.nan)
+  for level in np.flatnonzero(highest >= FLOOR):
+    crossed = SHARE * highest[level]
+    after = int(np.argmax(score[:, level] >= crossed))
+    below, above = score[max(after - 1, 0), level], score[after, level]
+    layers[level] = after - (above - crossed) / (above - below) if after else 0
+  return layers
 
 
-def abstraction_slope(levels: tuple[int, ...], layers: np.ndarray) -> float:
-  """Layers a level: slope of the emergence layer on the level.
+def order(levels: Sequence[int], layers: np.ndarray) -> float:
+  """By how many layers a level emerges after the one below it.
 
-  Ordinary least squares over the levels that emerge; NaN when fewer than two
+  The slope of the emergence layer on the level, by ordinary least squares over
+  the levels that emerge: of two levels, a difference. NaN when fewer than two
   do.
   """
   known = ~np.isnan(layers)
@@ -147,12 +162,12 @@ def _sentences(source: Tree, instance: Instance, seed: jax.Array,
   """Draws sentences: tokens_BT, their nodes and whether inference gets them.
 
   Returns:
-    tokens_BT; the true symbols (nodes, B); and whether the likeliest symbol
-    given the tokens is the true one (nodes, B).
+    tokens_BT; the symbols of the parse (nodes, B); and whether the likeliest
+    symbol given the tokens is that one (nodes, B).
   """
   batch, tree = source.parsed_batch(instance, seed, 'test', 0, examples)
-  belief = nodes.join(source, source.posteriors(instance, batch.tokens_BT))
-  symbols = nodes.join(source, tree)
+  belief = parse.posteriors(source, instance, batch.tokens_BT)
+  symbols = nodes.join(source, parse.parse(instance, tree[0]))
   return batch.tokens_BT, symbols.T, (jnp.argmax(belief, -1) == symbols).T
 
 

@@ -20,7 +20,7 @@ Three rules keep it honest:
   network that is right about every sentence then scores 0 at layer 0, and
   nearly 1 where it keeps the symbol itself and works with it. See `pairs`.
 * The subspace is fitted, and sources are drawn, on other sentences than those
-  that are scored.
+  that are scored, and none of these is one to train on.
 
 A layer that has moved on to the level above still scores what the node's symbol
 tells by itself about its parent: read a fall after a peak, not its bottom.
@@ -67,6 +67,30 @@ class Interchange(NamedTuple):
   accuracy_init: np.ndarray
   ceiling: np.ndarray
   pairs: np.ndarray
+
+  def normalised(self, layers: np.ndarray) -> float:
+    """Interchange accuracy on a scale that every network can reach.
+
+    Zero is the network before training, at the same layers; one is the ceiling:
+    a network can move no more predictions from within than it gets right when
+    the input itself is changed.
+
+    Args:
+      layers: (levels,) float, where each level is intervened on, rounded up; at
+        levels that are NaN, nowhere.
+
+    Returns:
+      The mean over levels, less that before training, as a share of what the
+      mean ceiling has more; NaN without levels or without room.
+    """
+    where = np.flatnonzero(~np.isnan(layers) & ~np.isnan(self.ceiling))
+    if not where.size:
+      return float('nan')
+    at = np.ceil(layers[where]).astype(int), where
+    initial = self.accuracy_init[at].mean()
+    room = self.ceiling[where].mean() - initial
+    gain = self.accuracy[at].mean() - initial
+    return float(gain / room) if room > 0 else float('nan')
 
 
 def measure(config: model.ModelConfig, params: Params, init_params: Params,

@@ -1,7 +1,8 @@
 """The inner nodes of a tree grammar as one list, lowest level first.
 
 Arrays with an axis of nodes follow this order: by level, then left to right.
-The leaves are not in it, since any network knows its input.
+The leaves are not in it, since any network knows its input. Under a filter the
+nodes are those of the parse (see `parse`), so that the list is the same.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from data.sources.tree import Tree
 
 def levels(source: Tree) -> tuple[int, ...]:
   """The levels that are measured, ascending; the last is the root's."""
-  return source.node_levels[1:]
+  return tuple(range(1, source.levels + 1))
 
 
 def count(source: Tree, level: int) -> int:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from data import Instance
-from data.sources.tree import Nodes, Tree, splice
-from experiments.instruments.tree import nodes
+from data.sources import held_out
+from data.sources.tree import Nodes, Tree
+from experiments.instruments.tree import nodes, parse
 
 CANDIDATES = 4096  # a level, to pick the pairs from
 
@@ -54,12 +55,13 @@ def draw(source: Tree, instance: Instance, seed: int, examples: int,
          pairs: int) -> tuple[Pool, Pairs]:
   """Draws sentences of the test split, and what to do to them.
 
-  A pair counts when exact inference predicts something else from the spliced
-  sentence than it does from the base, and than it does from the base with the
-  leaf that each position's source has there, leaf by leaf. The first makes the
-  right answer a change; the second makes it one that cannot come from the
-  leaves by themselves. The prediction is that of the root where the objective
-  asks for it, else that of a masked leaf outside the subtree.
+  A pair counts when neither of its sentences is one to train on, and exact
+  inference predicts something else from the spliced one than it does from the
+  base, and than it does from the base with the leaf that each position's source
+  has there, leaf by leaf. The first makes the right answer a change; the second
+  makes it one that cannot come from the leaves by themselves. The prediction is
+  that of the root where the objective asks for it, else that of a masked leaf
+  outside the subtree.
 
   Compiles once for each `source` object and size.
 
@@ -88,9 +90,9 @@ def _draw(source: Tree, instance: Instance, seed: jax.Array, index: jax.Array,
   batch, tree = source.parsed_batch(
     instance, seed, 'test', 0, examples + index.shape[1])
   pool_BT, base_BT = jnp.split(batch.tokens_BT, [examples])
-  belief = source.posteriors(instance, pool_BT)
-  pool = Pool(pool_BT, jnp.argmax(nodes.join(source, belief), axis=-1))
-  base_tree = {level: symbols[examples:] for level, symbols in tree.items()}
+  belief = parse.posteriors(source, instance, pool_BT)
+  pool = Pool(pool_BT, jnp.argmax(belief, axis=-1))
+  base_tree = parse.parse(instance, tree[0][examples:])
 
   def of_level(level, first, index_B, uniform_BT):
     candidates = _candidates(source, instance, pool, base_BT, base_tree, level,
@@ -137,12 +139,33 @@ def _candidates(source: Tree, instance: Instance, pool: Pool,
   counts_B &= expected_B != jnp.argmax(scrambled_BV, axis=-1)
   # A filtered grammar cannot produce every splice; its posterior is NaN then.
   counts_B &= ~jnp.any(jnp.isnan(after_BV), axis=-1)
+  counts_B &= ~held_out.belongs(spliced_BT, 'train')
   position_B = jnp.full_like(masked_B, source.root_position)
   if source.objective == 'masked':
     counts_B &= masked_B >= 0
     position_B = 1 + masked_B
   return Pairs(base_BT, spliced_BT, node_B, source_BT, position_B, expected_B,
                counts_B.astype(jnp.float32))
+
+
+def splice(base_leaves_BT: jax.Array, source_leaves_BT: jax.Array,
+           level: jax.Array | int, index: jax.Array | int) -> jax.Array:
+  """Moves one subtree's leaves from a source sentence into a base sentence.
+
+  The spliced sentence is what the base would be had the node taken the value
+  that it has in the source; its exact posteriors say how the predictions
+  should change. (A full grammar can produce every sentence, so they exist.)
+
+  Args:
+    base_leaves_BT: leaves that stay outside the subtree.
+    source_leaves_BT: leaves that come in.
+    level: the level of the subtree's top node.
+    index: which node of that level, counted from the left: one for all
+      examples, or (B,).
+  """
+  node_T = jnp.arange(base_leaves_BT.shape[1]) // 2**level
+  inside_BT = node_T == jnp.reshape(jnp.asarray(index), (-1, 1))
+  return jnp.where(inside_BT, source_leaves_BT, base_leaves_BT)
 
 
 def _at(array_BT: jax.Array, place_B: jax.Array) -> jax.Array:

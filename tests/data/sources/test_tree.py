@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import data
-from data.sources.tree import TreeConfig, random_transitions, splice
+from data.sources import held_out
+from data.sources.tree import TreeConfig, random_transitions
 
 
 def open_source(**fields):
@@ -143,17 +144,25 @@ def test_trees_can_be_read_off_their_leaves():
 
 @pytest.mark.parametrize('filter_level', [0, 2])
 def test_trees_occur_as_often_as_they_should(filter_level):
+  """Each as often as it should, among those whose input is of the split."""
   source, instance, _, nodes = drawn(
     symbols=2, levels=2, filter_level=filter_level)
+  trees = list(enumerate_trees(source, instance))
+  leaves_BT = jnp.array([tree[0] for tree, _ in trees])
+  belong_B = sum(held_out.belongs(source.tokens(
+    leaves_BT, jnp.full(len(trees), leaf)), 'test') for leaf in range(4))
   expected = {}
-  for tree, p in enumerate_trees(source, instance):
+  for (tree, p), masks in zip(trees, np.asarray(belong_B)):
     key = tree[2] + tree[0]
-    expected[key] = expected.get(key, 0) + p
+    expected[key] = expected.get(key, 0) + p * masks
+  total = sum(expected.values())
+  expected = {key: p / total for key, p in expected.items()}
   sampled = np.concatenate([nodes[2], nodes[0]], axis=1)
   for key, p in expected.items():
     share = np.mean((sampled == key).all(axis=1))
-    assert abs(share - p) < 5 * np.sqrt(p * (1 - p) / 2000)
-  assert {tuple(map(int, x)) for x in sampled} <= set(expected)
+    assert abs(share - p) <= 5 * np.sqrt(p * (1 - p) / 2000)
+  assert {tuple(map(int, x)) for x in sampled} <= {
+    key for key, p in expected.items() if p}
 
 
 def test_filtering_keeps_the_marginals_and_cuts_the_correlations():
@@ -234,30 +243,94 @@ def test_grammars_differ_by_seed_and_can_be_vmapped():
         together[level][r], alone[level], atol=1e-6)
 
 
-def test_splicing_changes_one_node_and_its_ancestors():
-  source, instance, _, nodes = drawn()
-  parent_VV = np.asarray(instance['transition_VVV']).argmax(axis=0)
-  base, other = nodes, jax.tree.map(lambda x: np.roll(x, 1, axis=0), nodes)
-  index_B = np.arange(2000) % 4
-  spliced = {0: np.asarray(splice(base[0], other[0], 1, index_B))}
-  for level in range(source.levels):
-    spliced[level + 1] = parent_VV[
-      spliced[level][:, 0::2], spliced[level][:, 1::2]]
-  is_node_BT = np.arange(4) == index_B[:, None]
-  np.testing.assert_array_equal(
-    spliced[1], np.where(is_node_BT, other[1], base[1]))
-  np.testing.assert_array_equal(
-    np.asarray(splice(base[0], other[0], 2, 1)),
-    np.concatenate([base[0][:, :4], other[0][:, 4:]], axis=1))
-  posteriors = inference(source)(instance, source.tokens(spliced[0]))
-  np.testing.assert_array_equal(
-    np.asarray(posteriors[3]).argmax(axis=2), spliced[3])
-  assert (spliced[3] != base[3]).any()
+@functools.cache
+def drawn_splits(**fields):
+  """A source, its grammar, and examples of each split as arrays."""
+  source = open_source(**{'symbols': 3, 'levels': 2, **fields})
+  instance = source.instance(2)
+  draw = jax.jit(source.batch, static_argnums=(2, 4))
+  found = {}
+  for split in ('train', 'validation', 'test'):
+    found[split] = jax.tree.map(
+      np.asarray, draw(instance, 0, split, 0, 20_000))
+  return source, instance, found
+
+
+@pytest.mark.parametrize('objective', ['joint', 'root'])
+def test_no_input_is_in_two_splits(objective):
+  """The 108 masked inputs (81 whole ones) come in one split alone."""
+  _, _, found = drawn_splits(objective=objective)
+  inputs = {split: np.unique(batch.tokens_BT, axis=0)
+            for split, batch in found.items()}
+  every_BT = np.concatenate(list(inputs.values()))
+  assert len(np.unique(every_BT, axis=0)) == len(every_BT)
+  total = 4 * 3**3 if objective == 'joint' else 3**4
+  assert 0.95 * total < len(every_BT) <= total
+  for split, some_BT in inputs.items():
+    belongs_B = held_out.belongs(jnp.array(every_BT), split)
+    np.testing.assert_array_equal(every_BT[np.asarray(belongs_B)], some_BT)
+
+
+def test_long_inputs_are_dealt_out_evenly():
+  rng = np.random.default_rng(0)
+  tokens_BT = jnp.array(rng.integers(5, size=(40_000, 17)))
+  for split, share in (('train', 6 / 8), ('validation', 1 / 8),
+                       ('test', 1 / 8)):
+    found = float(held_out.belongs(tokens_BT, split).mean())
+    assert abs(found - share) < 5 * np.sqrt(share * (1 - share) / 40_000)
+
+
+@pytest.mark.parametrize('split', ['train', 'validation', 'test'])
+@pytest.mark.parametrize('filter_level', [0, 2])
+def test_answers_follow_the_posterior_in_every_split(split, filter_level):
+  """Answers given what is read: the frequencies are those of inference."""
+  source, instance, found = drawn_splits(filter_level=filter_level)
+  batch = found[split]
+  inputs_BT, input_B = np.unique(batch.tokens_BT, axis=0, return_inverse=True)
+  exact = inference(source)(instance, jnp.array(inputs_BT))
+  exact_BTV = np.concatenate([exact[2], exact[0]], axis=1, dtype=float)
+  z = []
+  for asked_BT in (np.arange(5) == 0, batch.tokens_BT == source.mask_token):
+    answer_B = (batch.targets_BT * asked_BT).sum(axis=1)
+    seen_BV = np.zeros((len(inputs_BT), 3))
+    np.add.at(seen_BV, (input_B, answer_B), 1)
+    count_B = seen_BV.sum(axis=1, keepdims=True)
+    p_BV = (exact_BTV * (
+      inputs_BT == source.mask_token if asked_BT.ndim > 1 else asked_BT
+    )[..., None]).sum(axis=1)
+    assert not seen_BV[p_BV < 1e-6].any()
+    some = (p_BV * count_B > 5) & ((1 - p_BV) * count_B > 5)
+    error_BV = np.sqrt(p_BV * (1 - p_BV) * count_B)
+    z += list(((seen_BV - p_BV * count_B)[some] / error_BV[some]))
+  assert len(z) > 20
+  assert np.abs(z).max() < 5
+  assert np.sqrt(np.mean(np.square(z))) < 1.3
+
+
+def test_a_split_that_is_short_repeats_and_an_empty_one_scores_nothing():
+  tokens_BT = jnp.array(np.random.default_rng(0).integers(9, size=(80, 9)))
+  chosen_B, some = held_out.choose(tokens_BT, 'test', 40)
+  assert some
+  assert held_out.belongs(tokens_BT[chosen_B], 'test').all()
+  outside_BT = tokens_BT[~np.asarray(held_out.belongs(tokens_BT, 'test'))]
+  assert not held_out.choose(outside_BT, 'test', 4)[1]
+
+
+def test_a_fixed_number_of_sentences_comes_again_in_each_epoch():
+  source = open_source(examples=64)
+  draw = jax.jit(source.batch, static_argnums=(2, 4))
+  train, held = (
+    np.stack([draw(source.instance(0), 0, split, step, 32).tokens_BT
+              for step in range(4)]) for split in ('train', 'test'))
+  assert (train[0] != train[1]).any()
+  np.testing.assert_array_equal(train[:2], train[2:])
+  assert (held[:2] != held[2:]).any()
 
 
 @pytest.mark.parametrize(('field', 'value', 'fix'), [
   ('symbols', 1, '2'), ('levels', 0, '1'), ('filter_level', 4, 'use 3'),
-  ('filter_level', -1, 'use 0'), ('sigma', -1., '0 or more')])
+  ('filter_level', -1, 'use 0'), ('sigma', -1., '0 or more'),
+  ('examples', -1, '0')])
 def test_impossible_grammars_are_refused_with_the_way_out(field, value, fix):
   with pytest.raises(data.InputError, match=rf'data\.source\.{field}.*{fix}'):
     open_source(**{field: value})

@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 import model
+from data.sources import held_out
 from data.sources.tree import TreeConfig
-from experiments.instruments.tree import decodability, interchange, nodes, pairs
+from experiments.instruments.tree import (
+  decodability,
+  interchange,
+  nodes,
+  pairs,
+  parse,
+)
 
 PAIRS = 32
 
@@ -17,6 +24,46 @@ PAIRS = 32
 def tree(objective='joint', filter_level=0):
   return TreeConfig(symbols=4, levels=2, objective=objective,
                     filter_level=filter_level).open()
+
+
+@pytest.mark.parametrize('filter_level', [0, 1, 2])
+def test_what_can_be_known_of_the_parse(filter_level):
+  """Against every sentence that agrees with what is read, one by one."""
+  source = tree(filter_level=filter_level)
+  instance = source.instance(0)
+  batch = source.batch(instance, 0, 'test', 0, 8)
+  tokens_BT = np.concatenate([
+    batch.tokens_BT, source.tokens(batch.targets_BT[:2, 1:])])
+  known = np.asarray(parse.posteriors(source, instance, tokens_BT))
+  assert known.shape == (10, 3, 4)
+  parent_VV = instance['transition_VVV'].argmax(axis=0)
+  exact_BTV = np.asarray(source.posteriors(instance, tokens_BT)[0])
+  for b, (_, *leaves) in enumerate(tokens_BT):
+    expected = np.zeros((3, 4))
+    leaf = leaves.index(source.mask_token) if b < 8 else 0
+    for symbol, p in enumerate(exact_BTV[b, leaf]):
+      full = [*leaves[:leaf], symbol, *leaves[leaf + 1:]]
+      left, right = parent_VV[full[0], full[1]], parent_VV[full[2], full[3]]
+      for node, value in enumerate((left, right, parent_VV[left, right])):
+        expected[node, value] += p
+    np.testing.assert_allclose(known[b], expected, atol=1e-6)
+  if not filter_level:  # the parse is then the tree
+    belief = source.posteriors(instance, tokens_BT)
+    np.testing.assert_allclose(known, nodes.join(source, belief), atol=1e-5)
+
+
+def test_the_parse_of_a_filtered_tree_is_not_where_it_grew_from():
+  source = tree(filter_level=2)
+  instance = source.instance(0)
+  _, tree_of = source.parsed_batch(instance, 0, 'train', 0, 512)
+  read = parse.parse(instance, tree_of[0])
+  assert sorted(read) == [0, 1, 2]
+  assert 0.1 < (read[2] == tree_of[2]).mean() < 0.9
+  full = tree()
+  _, tree_of = full.parsed_batch(instance := full.instance(0), 0, 'train', 0,
+                                 512)
+  for level, symbols in parse.parse(instance, tree_of[0]).items():
+    np.testing.assert_array_equal(symbols, tree_of[level])
 
 
 @functools.cache
@@ -50,6 +97,23 @@ def test_sources_agree_in_the_symbol_and_come_from_many_sentences(objective):
       assert len(np.unique(by_level.source_BT[level][count])) > count.sum()
 
 
+def test_splicing_changes_one_node_and_its_ancestors():
+  source = TreeConfig(symbols=4, levels=3).open()
+  instance = source.instance(0)
+  rng = np.random.default_rng(0)
+  base, other = (parse.parse(instance, leaves_BT)
+                 for leaves_BT in rng.integers(4, size=(2, 500, 8)))
+  index_B = np.arange(500) % 4
+  spliced = parse.parse(instance, pairs.splice(base[0], other[0], 1, index_B))
+  is_node_BT = np.arange(4) == index_B[:, None]
+  np.testing.assert_array_equal(
+    spliced[1], np.where(is_node_BT, other[1], base[1]))
+  np.testing.assert_array_equal(
+    pairs.splice(base[0], other[0], 2, 1),
+    np.concatenate([base[0][:, :4], other[0][:, 4:]], axis=1))
+  assert (spliced[3] != base[3]).any()
+
+
 def test_pairs_count_where_the_expected_root_is_new():
   source = tree()
   instance = source.instance(0)
@@ -61,6 +125,8 @@ def test_pairs_count_where_the_expected_root_is_new():
       for tokens_BT in (by_level.base_BT[level], by_level.spliced_BT[level]))
     assert (root_B != spliced_root_B).all()
     np.testing.assert_array_equal(by_level.expected_B[level], spliced_root_B)
+    for tokens_BT in (by_level.base_BT[level], by_level.spliced_BT[level]):
+      assert not held_out.belongs(tokens_BT, 'train').any()
     outside_BT = ~nodes.spans(source)[by_level.node_B[level]]
     np.testing.assert_array_equal(by_level.base_BT[level][outside_BT],
                                   by_level.spliced_BT[level][outside_BT])
@@ -112,12 +178,22 @@ def test_decodability_is_zero_at_the_start_and_one_at_bayes():
   assert np.isnan(score[:, 1]).all()  # no room to learn
 
 
-def test_emergence_is_the_first_layer_near_the_highest():
+def test_emergence_is_interpolated_where_the_highest_is_nearly_reached():
   nan = float('nan')
-  score = np.array([[0.0, 0.0, 0.00, nan], [0.9, 0.3, 0.05, nan],
-                    [1.0, 0.5, 0.01, nan], [0.8, 0.5, 0.04, nan]])
+  score = np.array([[0.0, 0.1, 0.00, nan, 0.95], [0.9, 0.3, 0.05, nan, 1.0],
+                    [1.0, 0.5, 0.01, nan, 0.9], [0.8, 0.5, 0.04, nan, 1.0]])
   layers = decodability.emergence(score)
-  np.testing.assert_array_equal(layers, [1, 2, nan, nan])
-  assert decodability.abstraction_slope((1, 2, 3, 4), layers) == (
-    pytest.approx(1))
-  assert np.isnan(decodability.abstraction_slope((3, 4), layers[2:]))
+  # 0.45 of 0.5 is three quarters of the way from 0.3 to 0.5.
+  np.testing.assert_allclose(layers, [1, 1.75, nan, nan, 0])
+
+
+def test_order_is_a_difference_of_two_levels_and_a_slope_of_more():
+  assert decodability.order((2, 3), np.array([1.5, 2.25])) == (
+    pytest.approx(0.75))
+  layers = np.array([0.5, 1.0, 2.5, 3.0])
+  assert decodability.order((1, 2, 3, 4), layers) == pytest.approx(
+    np.polyfit([1, 2, 3, 4], layers, 1)[0])
+  nan = float('nan')
+  assert decodability.order((1, 2, 3), np.array([1.0, nan, 4.0])) == (
+    pytest.approx(1.5))
+  assert np.isnan(decodability.order((1, 2), np.array([1.0, nan])))
