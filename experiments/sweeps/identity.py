@@ -17,7 +17,7 @@ from train.config import Config
 # A run is known by the fields that differ from their defaults, so a new field
 # makes no old run another one. A default that changes does, and must raise
 # this: `tests/experiments/sweeps/test_identity.py` holds the defaults.
-VERSION = 1
+VERSION = 2
 
 
 @functools.cache

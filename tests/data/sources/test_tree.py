@@ -301,7 +301,7 @@ def test_answers_follow_the_posterior_in_every_split(split, filter_level):
     assert not seen_BV[p_BV < 1e-6].any()
     some = (p_BV * count_B > 5) & ((1 - p_BV) * count_B > 5)
     error_BV = np.sqrt(p_BV * (1 - p_BV) * count_B)
-    z += list(((seen_BV - p_BV * count_B)[some] / error_BV[some]))
+    z += list((seen_BV - p_BV * count_B)[some] / error_BV[some])
   assert len(z) > 20
   assert np.abs(z).max() < 5
   assert np.sqrt(np.mean(np.square(z))) < 1.3
