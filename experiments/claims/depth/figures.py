@@ -75,9 +75,11 @@ def _decodability(done: pl.DataFrame, stratum: StratumResult) -> Plot:
     stratum.name, 'decodability', 'What each layer knows: decodability D by '
     'layer and level', 'decodability',
     'D is 0 for the network before training and 1 for exact inference; cells '
-    'are means over runs. Diamond: the layer where a level emerges (first '
-    'reaches 0.9 of its highest D), the mean of the emergence_layer of each '
-    f'run. {_PLACES}')
+    'are means over runs. Diamond: where a level emerges (D, linear between '
+    'layers, crosses 0.9 of its highest), the mean of the emergence_layer of '
+    'each run. Filtered: trained where the leaves are independent given the '
+    'root, so that the same levels are of no use. Level 1 is not judged: it '
+    f'has so few strings that a probe learns any labels for them. {_PLACES}')
   return figures.heat_plot(plot, of_metric(done, 'decodability'), 'layer',
                            'level', of_metric(done, 'emergence_layer'))
 
@@ -87,7 +89,9 @@ def _interchange(done: pl.DataFrame, stratum: StratumResult) -> Plot:
     stratum.name, 'interchange', 'Is it used? Interchange accuracy by layer '
     'and level', 'interchange_accuracy', 'Share of examples whose prediction '
     'changes as exact inference says when a level is swapped at a layer; cells '
-    f'are means over runs. {_PLACES}')
+    'are means over runs. Judged is where a level emerges, on a scale from the '
+    'network before training (0) to the same pairs with the input itself '
+    f'changed (1). {_PLACES}')
   return figures.heat_plot(plot, of_metric(done, 'interchange_accuracy'),
                            'layer', 'level')
 

@@ -64,7 +64,7 @@ def excess(run: Subject) -> Excess:
 # Jitted once for all runs of a shape: the model and the source are static.
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _excess(config: ModelConfig, source: Tree, params: dict,
-            instance: dict) -> Excess:
+            instance: dict) -> tuple[jax.Array, jax.Array, jax.Array]:
   batch = source.batch(instance, 0, 'validation', 0, EXAMPLES)
   belief = source.posteriors(instance, batch.tokens_BT)
   exact_BTV = jnp.concatenate([belief[source.levels], belief[0]], axis=1)
@@ -83,7 +83,7 @@ def _excess(config: ModelConfig, source: Tree, params: dict,
   sampled_BT = -taken_BT - source.bayes_loss(instance, batch)
   sampled = (sampled_BT * batch.weights_BT).sum() / batch.weights_BT.sum()
   evenly_BTV = jnp.full_like(log_BTV, -jnp.log(source.symbols))
-  return Excess(lacks(log_BTV), lacks(evenly_BTV), sampled / jnp.log(2))
+  return lacks(log_BTV), lacks(evenly_BTV), sampled / jnp.log(2)
 
 
 def level_rows(run: Subject) -> list[Row]:
