@@ -29,6 +29,7 @@ def test_cpu_plan(tmp_path):
     ('composition', 'looped', 3): 3,
     ('composition', 'chain_of_thought', 1): 3,
     **dict.fromkeys((('hierarchy', 'l = 3', n) for n in (1, 2, 3, 4)), 8),
+    ('hierarchy', 'l = 3, filtered', 4): 8,
     **dict.fromkeys((('text', arm, n) for n in (1, 4, 12) for arm in (
       'fixed width', 'matched parameters')), 8),
   }
@@ -39,7 +40,12 @@ def test_accelerator_plan_is_the_published_one(tmp_path):
   for heads in (4, 8):
     runs = {k[2]: n for k, n in planned.items() if k[1] == f'{heads} heads'}
     assert runs == dict.fromkeys(range(1, 9), 8)
-  assert {k[1] for k in planned if k[0] == 'hierarchy'} == {'l = 4', 'l = 5'}
+  published = {k[1:]: runs for k, runs in planned.items()
+               if 'published' in k[1]}
+  assert {arm for arm, _ in published} == {
+    'published root', 'published masked', *(
+      f'published root, P = {2**i}' for i in range(9, 17))}
+  assert set(published.values()) == {8}
   assert max(k[2] for k in planned if k[0] == 'text') == 32
 
 
