@@ -49,9 +49,9 @@ from train.config import Config, TrainConfig
 SMALL = Config(
   model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=1),
                     position='learned', mask='bidirectional', norm='rms',
-                    activation='relu', base_width=32),
+                    activation='relu', ff_multiple=2.0, base_width=32),
   data=DataConfig(TreeConfig(symbols=4, levels=3), batch_size=128),
-  train=TrainConfig(steps=1000, learning_rate=3e-3, weight_decay=0.3,
+  train=TrainConfig(steps=1400, learning_rate=5e-3, weight_decay=0.3,
                     warmup_fraction=0.2, evaluation_batches=8))
 BASES = {
   'smoke': overrides.replace(SMALL, {

@@ -129,6 +129,9 @@ def level_rows(run: Subject) -> list[Row]:
       'interchange_accuracy_init': used.accuracy_init}),
     *_by_level('interchange_ceiling', used.levels, used.ceiling),
     Row('interchange_ceiling', float(used.ceiling[judged].mean())),
+    *_by_level('interchange_normalised', used.levels, np.array([
+      used.normalised(np.where(np.array(used.levels) == level, emerged, np.nan))
+      for level in used.levels])),
     # Nothing that emerges is nothing that is used.
     Row('interchange_normalised', float(
       np.nan_to_num(used.normalised(where)))),
