@@ -35,9 +35,10 @@ EXAMPLES = 2048  # to fit the probes on, and as many again to test them
 # a probe's standard error on 2048 examples is about 0.01.
 MARGIN = 0.05
 # A level emerges where D crosses this share of its highest, and nowhere if that
-# is below the floor, which noise stays under.
+# is below the floor, under which two random networks and those that have no use
+# for a level stay.
 SHARE = 0.9
-FLOOR = 0.1
+FLOOR = 0.3
 
 
 class Decodability(NamedTuple):
