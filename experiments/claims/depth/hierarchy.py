@@ -164,21 +164,21 @@ def declare(preset: str) -> Stratum:
            functools.partial(samples.paired_difference,
                              metric='order_counted', a=at(deepest), b={
                                'arm': filtered(height), 'n_layers': deepest}),
-           smallest=0.5, positive=emerged, sigma=0.3),
+           smallest=0.5, positive=emerged, sigma=0.35),
     Effect('trend', f'Excess loss falls with every layer up to n = {height}.',
            'rank correlation',
            functools.partial(
              samples.ordered, metric='excess_bits', where=arm,
              order=tuple(range(max(height, 3), 0, -1))),
-           smallest=0.5, positive=learned, analysis='trend'),
-    drop('gain', '', 1, 0.05, 0.1),
-    drop('last step', ' (the last step alone)', height - 1, 0.02, 0.1),
-    drop('any gain', ' at all', 1, 0.02, 0.1),
+           smallest=0.5, positive=learned, analysis='trend', sigma=0.25),
+    drop('gain', '', 1, 0.05, 0.12),
+    drop('last step', ' (the last step alone)', height - 1, 0.02, 0.045),
+    drop('any gain', ' at all', 1, 0.02, 0.12),
     Effect('interchange', 'Where a level emerges, its value is used as exact '
            'inference would: on a scale from the untrained network to what '
            'this one gets right.', 'share of what it can',
            functools.partial(samples.values, metric='interchange_normalised',
-                             where=at(deepest)), smallest=0.6, sigma=0.1,
+                             where=at(deepest)), smallest=0.6, sigma=0.12,
            positive=Control(
              'ceiling', 'The network gets the pairs right when the input '
              'itself is changed.', mean('interchange_ceiling', at(deepest)),

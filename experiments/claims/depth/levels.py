@@ -112,7 +112,8 @@ def level_rows(run: Subject) -> list[Row]:
     # Under the filter an order the wrong way round counts as none: the mean of
     # the difference is then above a bound only if the order itself is, too.
     Row('order_counted', max(order, 0.0) if run.source.filter_level else order),
-    Row('highest_decodability', float(known.score.max(0)[judged].min())),
+    Row('highest_decodability', float(
+      np.nan_to_num(known.score).max(0)[judged].min())),
   ]
   if run.source.filter_level:
     return rows  # what its network has no use for is not asked to be used
@@ -128,7 +129,8 @@ def level_rows(run: Subject) -> list[Row]:
       'interchange_accuracy_random': used.accuracy_random,
       'interchange_accuracy_init': used.accuracy_init}),
     *_by_level('interchange_ceiling', used.levels, used.ceiling),
-    Row('interchange_ceiling', float(used.ceiling[judged].mean())),
+    Row('interchange_ceiling', float(
+      np.nan_to_num(used.ceiling)[judged].mean())),
     *_by_level('interchange_normalised', used.levels, np.array([
       used.normalised(np.where(np.array(used.levels) == level, emerged, np.nan))
       for level in used.levels])),

@@ -52,6 +52,27 @@ def test_of_a_root_alone_no_leaf_is_scored():
   assert measured()['excess_bits'].keys() == {(), (3,)}
 
 
+def test_a_network_that_knows_nothing_has_every_number_that_is_judged():
+  tree = dataclasses.replace(TREE, objective='joint', levels=2)
+  config = model.ModelConfig(n_layers=3, d_model=8,
+                             mixer=model.AttentionConfig(n_heads=1),
+                             position='learned', mask='bidirectional',
+                             vocab_size=6, max_length=5)
+  params = jax.device_get(jax.jit(functools.partial(model.init, config))(
+    jax.random.key(0)))
+  found = {row.metric: row.value for row in levels.measure(Subject(
+    'untrained', Train(Config(
+      model=config, data=DataConfig(tree, batch_size=32),
+      train=TrainConfig(evaluation_batches=4))), {'loss': np.zeros(1)},
+    params=lambda: params, initial=lambda: params)) if not row.where}
+  assert np.isfinite(list(found.values())).all()
+  assert found.keys() == {key for key, places in measured().items()
+                          if () in places}
+  for metric in ('order', 'order_counted', 'highest_decodability',
+                 'interchange_normalised', 'selectivity'):
+    assert found[metric] == 0
+
+
 def test_what_a_network_lacks_that_knows_nothing():
   """An even guess has learned nothing, of root and leaf alike."""
   tree = dataclasses.replace(TREE, objective='joint')
