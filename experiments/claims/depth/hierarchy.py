@@ -173,9 +173,9 @@ def declare(preset: str) -> Stratum:
              samples.ordered, metric='excess_bits', where=arm,
              order=tuple(range(max(height, 3), 0, -1))),
            smallest=0.5, positive=learned, analysis='trend', sigma=0.25),
-    drop('gain', '', 1, 0.05, 0.12),
+    drop('gain', '', 1, 0.05, 0.09),
     drop('last step', ' (the last step alone)', height - 1, 0.02, 0.03),
-    drop('any gain', ' at all', 1, 0.02, 0.12),
+    drop('any gain', ' at all', 1, 0.02, 0.09),
     Effect('interchange', 'Where a level emerges, its value is used as exact '
            'inference would: on a scale from the untrained network to what '
            'this one gets right.', 'share of what it can',
