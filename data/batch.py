@@ -1,7 +1,14 @@
 """A batch, and the rule that makes it a function of (seed, split, step)."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import (
+  Any,
+  ClassVar,
+  NamedTuple,
+  Protocol,
+  TypeGuard,
+  runtime_checkable,
+)
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +17,10 @@ import numpy as np
 # A data source's constants (a grammar, a token stream): a tree of arrays that
 # the compiled step takes as an input, so replicas can differ in them.
 Instance = Mapping[str, Any]
+
+# Goes on with texts as a model would: (begun_BT, how many tokens more) → the
+# whole texts, int32.
+Writer = Callable[[np.ndarray, int], np.ndarray]
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -102,6 +113,25 @@ class StreamedSource(Source, Protocol):
 
     It may be called from another thread; see `data.prefetch.Prefetch`.
     """
+
+
+@runtime_checkable
+class WrittenSource(Source, Protocol):
+  """A source with texts that the model of a run writes before training.
+
+  Attributes:
+    writes: whether there are any.
+  """
+
+  writes: bool
+
+  def written(self, instance: Instance, seed: int, writer: Writer) -> Instance:
+    """The constants with their texts: those of `instance` have only room."""
+
+
+def writes(source: Source) -> TypeGuard[WrittenSource]:
+  """Whether the model of a run has to write before a batch can be drawn."""
+  return isinstance(source, WrittenSource) and source.writes
 
 
 def batch_key(seed: jax.Array | int, split: str,

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+import data
 from data.batch import Instance, Source
+from model import ConfigError
 from train import distributed, feeds, loop, placement, programs
 from train.checkpoint import Checkpoints
 from train.config import Config
@@ -88,8 +91,9 @@ def fit(configs: Sequence[Config], folder: Path, hooks: Hooks | None = None,
     with clock.part('start'):
       mesh = placement.make_mesh(config.mesh, replicas=len(configs))
       source = programs.source_of(config)
-      feed, instance, shared = _feed(configs, source, mesh,
-                                     hooks.profile.stops)
+      feed, instance, shared = _feed(
+        configs, source, mesh, hooks.profile.stops,
+        initial=_initial(configs, start))
       stack.callback(feed.close)
       program = programs.build(config, mesh, shared)
       held_out = (HeldOut('', config, source, program, feed),
@@ -142,7 +146,7 @@ def _others(configs: Sequence[Config], mesh: Mesh) -> Iterator[HeldOut]:
   """What scores the further sources."""
   config = programs.shape(configs[0])
   for name, source in programs.others_of(config).items():
-    feed, _, shared = _feed(configs, source, mesh)
+    feed, _, shared = _feed(configs, source, mesh, name=name)
     program = programs.build(config, mesh, shared, source)
     yield HeldOut(name, config, source, program, feed)
 
@@ -180,6 +184,23 @@ def _begin(configs: Sequence[Config], program: Program, hyper: Any, mesh: Mesh,
   return program.begin(hyper, _place(stacked, mesh, shared=False))
 
 
+def _initial(configs: Sequence[Config],
+             start: Sequence[Load] | None) -> Sequence[Load]:
+  """What gives the parameters that each run starts from.
+
+  Raises:
+    ConfigError: they are random, and the source has them write.
+  """
+  if start is None:
+    if data.writes(programs.source_of(configs[0])):
+      raise ConfigError(
+        'data.source: random parameters have nothing to replay; start the run '
+        'from another: Train(config, start=...)')
+    return ()
+  return [functools.partial(initial, c, load)
+          for c, load in zip(configs, start, strict=True)]
+
+
 def _copy(params: Any) -> Any:
   """Parameters as host arrays, or None where they are large."""
   size = sum(x.nbytes for x in jax.tree.leaves(params))
@@ -187,14 +208,15 @@ def _copy(params: Any) -> Any:
 
 
 def _feed(configs: Sequence[Config], source: Source, mesh: Mesh,
-          extra: Sequence[int] = ()) -> tuple[Feed, Instance, bool]:
+          extra: Sequence[int] = (), name: str = '',
+          initial: Sequence[Load] = ()) -> tuple[Feed, Instance, bool]:
   """Where the data come from, the constants, and whether all share them."""
   config = programs.shape(configs[0])
   if feeds.streams(source):
     stream = feeds.Stream(source, configs, mesh,
                           lambda s: loop.next_stop(s, config.train, extra))
     return stream, {}, False
-  instance, shared = programs.instances(configs, source)
+  instance, shared = programs.instances(configs, name, initial)
   instance = _place(instance, mesh, shared)
   return feeds.Resident(instance), instance, shared
 

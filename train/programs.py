@@ -18,7 +18,7 @@ import data
 import model
 from data.batch import Batch, Instance, Source
 from model import Layout, backend
-from train import feeds, fitting, placement, replica
+from train import feeds, fitting, placement, replica, writing
 from train.config import Config
 from train.optimizer import Hyper
 from train.replica import State
@@ -105,22 +105,43 @@ def hyper(configs: Sequence[Config]) -> dict[str, np.ndarray]:
   return values
 
 
-def instances(configs: Sequence[Config],
-              source: Source | None = None) -> tuple[Instance, bool]:
+def own_source(config: Config, name: str = '') -> Source:
+  """The source of a run's constants, which its traced fields shape.
+
+  Args:
+    config: the run's.
+    name: of a source that it is evaluated on; '' for its own.
+
+  Raises:
+    InputError: as `data.batch.SourceConfig.open`.
+  """
+  if name:
+    return dict(data.evaluation_sources(config.data))[name]
+  return data.opened(config.data.source)
+
+
+def instances(configs: Sequence[Config], name: str = '',
+              initial: Sequence[Callable[[], Any]] = ()
+              ) -> tuple[Instance, bool]:
   """The data constants of each run, and whether all runs share them.
 
   Shared constants (a corpus, above all) are passed once, without R.
 
   Args:
     configs: one for each run.
-    source: whose constants; what `config.data` says when not given.
+    name: of a source that they are evaluated on; '' for their own.
+    initial: for each run, what gives the parameters that it starts from, where
+      its source has them write.
   """
-  source = source or source_of(configs[0])
-  seeds = [c.data.seed for c in configs]
-  built = {s: source.instance(s) for s in set(seeds)}
+  sources = [own_source(c, name) for c in configs]
+  if initial and data.writes(sources[0]):
+    wrote = [writing.instance(*run) for run in zip(configs, sources, initial)]
+    return jax.tree.map(lambda *x: np.stack(x), *wrote), False
+  runs = list(zip(sources, (c.data.seed for c in configs)))
+  built = {run: run[0].instance(run[1]) for run in set(runs)}
   if len(built) == 1:
-    return built[seeds[0]], True
-  return jax.tree.map(lambda *x: np.stack(x), *(built[s] for s in seeds)), False
+    return built[runs[0]], True
+  return jax.tree.map(lambda *x: np.stack(x), *(built[r] for r in runs)), False
 
 
 @functools.cache

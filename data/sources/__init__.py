@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+from data.sources.generative_replay import GenerativeReplayConfig
 from data.sources.hop_string import HopStringConfig
 from data.sources.markov import MarkovConfig
 from data.sources.mixture import MixtureConfig
+from data.sources.new_tokens import NewTokensConfig
 from data.sources.pointer_chasing import PointerChasingConfig
 from data.sources.text import TextConfig
 from data.sources.tree import TreeConfig
@@ -17,4 +19,6 @@ SOURCES: Mapping[str, type] = {
   'hop_string': HopStringConfig,
   'markov': MarkovConfig,
   'mixture': MixtureConfig,
+  'new_tokens': NewTokensConfig,
+  'generative_replay': GenerativeReplayConfig,
 }

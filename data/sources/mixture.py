@@ -14,7 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from data.batch import Batch, Instance, Source, SourceConfig
+from data.batch import (
+  Batch,
+  Instance,
+  Source,
+  SourceConfig,
+  Writer,
+  writes,
+)
 from data.errors import InputError
 from data.sources.text import TextSource
 
@@ -86,6 +93,7 @@ class Mixture:
       'length', {name: part.length for name, part in named.items()})
     _common('causal', {name: part.source.causal for name, part
                        in zip(self.names, config.parts)})
+    self.writes = any(map(writes, self.parts))
     self.vocab_size = max(part.vocab_size for part in self.parts)
     # Ids stand for bytes if they do so in every part.
     self.bytes_V = (self.parts[0].bytes_V if all(
@@ -101,6 +109,12 @@ class Mixture:
   def instance(self, seed: int) -> Instance:
     """The constants of the parts, in their order."""
     return {'parts': tuple(part.instance(seed) for part in self.parts)}
+
+  def written(self, instance: Instance, seed: int, writer: Writer) -> Instance:
+    """The constants with what parts have a model write."""
+    return {'parts': tuple(
+      part.written(its, seed, writer) if writes(part) else its
+      for part, its in zip(self.parts, instance['parts']))}
 
   def batch(self, instance: Instance, seed: jax.Array | int, split: str,
             step: jax.Array | int, batch_size: int) -> Batch:

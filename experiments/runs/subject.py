@@ -11,7 +11,7 @@ import numpy as np
 from data.batch import Batch, Instance, Source
 from experiments.sweeps import overrides
 from experiments.sweeps.task import Task, Train
-from train import programs
+from train import programs, writing
 from train.config import Config
 
 Params = dict[str, Any]
@@ -85,12 +85,12 @@ class Subject:
   @property
   def source(self) -> Source:
     """Where the run's batches came from."""
-    return programs.source_of(self.config)
+    return programs.own_source(self.config)
 
   @functools.cached_property
   def instance(self) -> Instance:
     """The constants of that source (the grammar, the corpus)."""
-    return self.source.instance(self.config.data.seed)
+    return writing.instance(self.config, self.source, lambda: self.initial)
 
   def held_out(self, examples: int) -> Batch:
     """The first held-out examples, the same for every run."""
