@@ -122,11 +122,13 @@ class LowRank:
   """A change of low rank to every matrix of the stack: LoRA (Hu et al., 2021).
 
   W + (alpha / rank) A B, where A starts random and B at zero, so that the
-  model starts as it was.
+  model starts as it was. Tokens that the parent does not know can be trained
+  beside it.
   """
 
   rank: int = 8
   alpha: float = 8.0
+  first: int = 0  # token id of the first new row, as in NewRows; 0: none
 
   def validate(self, model: ModelConfig) -> None:
     """Raises ConfigError for a change that changes nothing."""
@@ -136,10 +138,12 @@ class LowRank:
     if not 0 < self.alpha < math.inf:
       raise ConfigError(f'train.trainable.alpha: {self.alpha:g} must be above '
                         '0 and finite')
+    if self.first:
+      NewRows(self.first).validate(model)
 
   def split(self, params: Params,
             seed: jax.Array | int) -> tuple[Params, Params]:
-    """A and B, under the path of their matrix, and the model as it was."""
+    """A and B, under the path of their matrix; and the model as it was."""
     matrices = {
       path: _Sides.of(path[-1], w.shape)
       for path, w in sorted(flatten_dict(params).items()) if _is_matrix(path)}
@@ -156,10 +160,15 @@ class LowRank:
         jax.random.fold_in(key, i), (*at.layers, *at.inputs, self.rank)
       ) / math.sqrt(math.prod(at.inputs))
       trained[*path, at.b] = jnp.zeros((*at.layers, self.rank, *at.outputs))
-    return unflatten_dict(trained), params
+    rows, frozen = (NewRows(self.first).split(params, seed) if self.first
+                    else ({}, params))
+    return {**unflatten_dict(trained), **rows}, frozen
 
   def merge(self, trained: Params, frozen: Params) -> Params:
-    """Adds each change to its matrix."""
+    """Adds each change to its matrix, and the new rows to their tables."""
+    if self.first:
+      rows = {k: v for k, v in trained.items() if k in TABLES}
+      frozen = NewRows(self.first).merge(rows, frozen)
     flat, changes = flatten_dict(frozen), flatten_dict(trained)
     for path in filter(_is_matrix, list(flat)):
       w = flat[path]

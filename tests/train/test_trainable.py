@@ -47,7 +47,8 @@ def model_of(mixer=MIXERS[0], **fields):
 
 
 @pytest.mark.parametrize('mixer', MIXERS, ids=kind_name)
-@pytest.mark.parametrize('kind', [All(), *KINDS], ids=kind_name)
+@pytest.mark.parametrize(
+  'kind', [All(), *KINDS, LowRank(rank=2, first=FIRST)], ids=kind_name)
 def test_what_is_split_merges_to_the_same_model(kind, mixer):
   for fields in ({}, {'layers': 'tied', 'unembedding': 'tied'}):
     params = params_of(model_of(mixer, **fields))
@@ -107,6 +108,15 @@ def test_low_rank_changes_matrices_of_the_stack_by_so_much_rank(tmp_path):
       sizes = np.linalg.svd(change.reshape(2, side, -1), compute_uv=False)
       # Two directions a layer, and what rounding leaves of the others.
       assert (sizes[:, 1] > 1e3 * sizes[:, 2]).all(), path
+
+
+def test_low_rank_trains_new_rows_beside_it_where_it_is_told(tmp_path):
+  kind = LowRank(rank=2, first=FIRST)
+  found = changed(train.fit(members(kind, learning_rate=1e-2), tmp_path))
+  tokens_VD = found['token_embedding', 'embedding_VD']
+  assert tokens_VD[FIRST:].all()
+  assert not tokens_VD[:FIRST].any()
+  assert found['stack', 'mixer', 'w_k_DGK'].any()
 
 
 def test_low_rank_starts_with_the_logits_of_its_parent_exactly():
