@@ -21,8 +21,9 @@ TAKEN = ('trained', 'together')  # folders of results that every run shares
 
 
 def names() -> list[str]:
-  """The claims that ship."""
-  return sorted(path.parent.name for path in HERE.glob('*/__init__.py'))
+  """The claims that ship; their folders have underscores for dashes."""
+  return sorted(path.parent.name.replace('_', '-')
+                for path in HERE.glob('*/__init__.py'))
 
 
 def load(name: str) -> Experiment:
@@ -33,9 +34,10 @@ def load(name: str) -> Experiment:
       names the file, the line and the fix.
   """
   if not name.endswith('.py'):
-    choose('experiment', name, names())
+    choose('experiment', name.replace('_', '-'), names())
+    folder = name.replace('-', '_')
     claim: Experiment = importlib.import_module(
-      f'experiments.claims.{name}').EXPERIMENT
+      f'experiments.claims.{folder}').EXPERIMENT
     return claim
   path = Path(name).expanduser().resolve()
   if not path.is_file():

@@ -11,22 +11,41 @@ from typing import TYPE_CHECKING
 
 from experiments.commands import cluster
 from experiments.commands.parser import add_experiment, add_workers
+from experiments.machine import usage
 
 if TYPE_CHECKING:
   from experiments.sweeps.plan import Plan
+
+# Whoever told one to stop does not want the next.
+STOPS = (usage.USAGE, usage.DEVICE, usage.PREEMPTED)
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments and the action."""
   add_experiment(parser)
+  parser.add_argument('others', nargs='*', metavar='EXPERIMENT',
+                      help='further ones, one after the other')
   add_workers(parser)
   cluster.fill(parser)
   parser.set_defaults(act=act)
 
 
 def act(options: argparse.Namespace) -> int:
-  """Runs the experiment; the exit code."""
-  return perform(options.plan(options), options)
+  """Runs the experiments; the exit code, of the first that did not end well."""
+  names = (options.experiment, *options.others)
+  flags = list(options.arguments)
+  for name in filter(None, names):
+    flags.remove(name)
+  each = [argparse.Namespace(**{
+    **vars(options), 'experiment': name, 'others': [],
+    'arguments': [*flags, name]}) for name in names]
+  plans = [one.plan(one) for one in each]  # whatever is wrong, before any runs
+  codes = []
+  for plan, one in zip(plans, each):
+    codes.append(perform(plan, one))
+    if codes[-1] in STOPS:
+      break
+  return next(filter(None, codes), 0)
 
 
 def perform(plan: Plan, options: argparse.Namespace) -> int:
@@ -34,7 +53,6 @@ def perform(plan: Plan, options: argparse.Namespace) -> int:
   import jax
 
   from experiments.commands import conclusion, execution, listing
-  from experiments.machine import usage
   from experiments.runs import remaining
   from experiments.runs.store import Store
   mine = cluster.detect(options)
@@ -53,7 +71,7 @@ def perform(plan: Plan, options: argparse.Namespace) -> int:
     code = execution.run(plan, options.arguments, options.workers, mine)
   if mine and jax.process_index() > 0:
     return code or 0
-  if code in (usage.USAGE, usage.DEVICE, usage.PREEMPTED):
+  if code in STOPS:
     return code  # too little was done to tell of
   for failure in failures(plan):
     print(f'fathom: {failure}', file=sys.stderr)
@@ -78,7 +96,6 @@ def failures(plan: Plan) -> list[str]:
 def write_report(plan: Plan) -> int:
   """Writes the report and says what it says; the exit code."""
   from experiments.commands import conclusion
-  from experiments.machine import usage
   found = conclusion.conclude(plan)
   print(f'{found.title}: {found.headline.upper()}. {found.reason}\n'
         f'Report: {found.page}')

@@ -26,6 +26,7 @@ from experiments.judge.table import is_place
 
 Condition = Mapping[str, Any]
 Unit = tuple[int, int]  # (instance, seed)
+Term = tuple[float, str, Condition]  # a factor, a metric, where it is taken
 
 
 class MissingMeasurement(LookupError):
@@ -81,11 +82,7 @@ def conditions(table: pl.DataFrame, metric: str,
   columns = [by_unit(table, metric, where) for where in wheres]
   units = sorted(set().union(*columns))
   for where, column in zip(wheres, columns):
-    for instance, seed in units:
-      if (instance, seed) not in column:
-        raise MissingMeasurement(
-          f'seed {seed} of instance {instance} has no run with '
-          f'{_words(where)}', metric, where)
+    _check_complete(units, column, metric, where)
   return units, np.array([[c[unit] for c in columns] for unit in units])
 
 
@@ -100,6 +97,21 @@ def paired_difference(table: pl.DataFrame, metric: str, a: Condition,
   """`metric` under `a` minus that under `b`, for each unit."""
   units, values = conditions(table, metric, (a, b))
   return _sample(units, values[:, 0] - values[:, 1])
+
+
+def combination(table: pl.DataFrame, terms: Sequence[Term]) -> Sample:
+  """A sum of metrics under conditions, each times its factor, for each unit.
+
+  Raises:
+    MissingMeasurement: as `by_unit`, or a unit lacks a term.
+  """
+  columns = [by_unit(table, metric, where) for _, metric, where in terms]
+  units = sorted(set().union(*columns))
+  for (_, metric, where), column in zip(terms, columns):
+    _check_complete(units, column, metric, where)
+  factors = [factor for factor, _, _ in terms]
+  values = np.array([[c[unit] for c in columns] for unit in units])
+  return _sample(units, values @ factors)
 
 
 def ordered(table: pl.DataFrame, metric: str, order: Sequence[Any],
@@ -256,6 +268,15 @@ def _times(table: pl.DataFrame, metric: str, where: Condition,
     if len(first):
       times[unit] = budget * own['step'][int(first[0])] / own['step'][-1]
   return times, budget
+
+
+def _check_complete(units: Sequence[Unit], column: Mapping[Unit, float],
+                    metric: str, where: Condition) -> None:
+  for instance, seed in units:
+    if (instance, seed) not in column:
+      raise MissingMeasurement(
+        f'seed {seed} of instance {instance} has no run with {_words(where)}',
+        metric, where)
 
 
 def _sample(units: Sequence[Unit], values: np.ndarray) -> Sample:

@@ -1,0 +1,66 @@
+"""Does fine-tuning fail where new tokens are unlike the old ones? (card C1)
+
+Prediction. Fine-tuning on new text costs at least 0.1 nats per token more at
+similarity 0 than at similarity 1. Refuted if it costs as much within 0.1.
+
+Beside it: the same in a model of twice the width, whose capacity is not used
+up; the same with what is given to new tokens left aside; and other ways to
+train less of the model, new rows alone and low rank.
+"""
+
+from experiments.claims.new_tokens import costs, exact, figures
+from experiments.claims.new_tokens.costs import cost, difference
+from experiments.claims.new_tokens.methods import (
+  ENDS,
+  FINE_TUNING,
+  RETRAINING,
+  SIMILARITIES,
+  WIDE,
+  WIDTH,
+  runs,
+)
+from experiments.judge.declaration import Effect, Rule, Stratum
+from experiments.sweeps.algebra import Cell, Pins
+from experiments.sweeps.experiment import Part
+
+NAME = 'fine-tuning'
+SMALLEST = 0.1
+
+
+def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
+  """Fine-tuning in all its forms, and what it is held against."""
+  methods = {FINE_TUNING: SIMILARITIES, RETRAINING: SIMILARITIES,
+             'new rows': ENDS, 'low rank': ENDS}
+  return (*runs(NAME, preset, pins, methods),
+          *runs(NAME, preset, pins, {FINE_TUNING: ENDS, RETRAINING: ENDS},
+                WIDE))
+
+
+def declare(preset: str) -> Stratum:
+  """What is predicted, and what decides; the same for every preset."""
+  del preset
+  unlike, alike = ENDS
+  effects = tuple(
+    Effect(
+      name=f'price of being unlike{named}',
+      statement=('Fine-tuning costs more where new tokens share nothing with '
+                 f'old ones than where they share all{named}.'),
+      unit='nats', smallest=SMALLEST, sigma=SIGMA, positive=costs.learned(d),
+      measure=difference(cost(FINE_TUNING, unlike, d),
+                         cost(FINE_TUNING, alike, d)))
+    for d, named in ((WIDTH, ''), (WIDE, f', d = {WIDE}')))
+  price = effects[0].name
+  return Stratum(
+    name=NAME, title='Fine-tuning on new text alone',
+    prediction=('Fine-tuning costs at least 0.1 nats more at similarity 0 than '
+                'at similarity 1.'),
+    refutation='It costs as much at both, within 0.1 nats.',
+    effects=effects,
+    rule=Rule(supported=((price, 'supported'),),
+              refuted=((price, 'equivalent'),)),
+    controls=(costs.knows(), costs.knows(WIDE)))
+
+
+SIGMA = 0.1
+
+PART = Part(NAME, sweep, exact.measure, declare, figures.draw)
