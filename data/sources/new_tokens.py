@@ -30,6 +30,8 @@ from data.batch import Batch, Instance, batch_key
 from data.errors import InputError
 from data.sources.uniform import uniform
 
+TRACED = {'role': 'traced'}
+
 Text = Literal['old', 'new']
 
 
@@ -40,12 +42,11 @@ class NewTokensConfig:
   causal: ClassVar[bool] = True
 
   text: Text = 'old'
-  # Of new tokens to their templates; it shapes the constants alone.
-  similarity: float = dataclasses.field(default=0.0,
-                                        metadata={'role': 'traced'})
+  # These two shape the constants alone.
+  similarity: float = dataclasses.field(default=0.0, metadata=TRACED)
+  share: float = dataclasses.field(default=0.5, metadata=TRACED)
   new_tokens: int = 12
   successors: int = 4  # k
-  share: float = 0.5  # of new tokens after an old one, in new text
   length: int = 16
 
   @property
