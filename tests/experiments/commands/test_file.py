@@ -191,3 +191,52 @@ def test_train_runs_among_traps(trapped):
   assert code == 0, printed
   assert 'Held-out loss' in printed
   assert len(list((trapped / 'runs' / 'trained').iterdir())) == 1
+
+
+EXACT = """
+from experiments.runs.subject import Row
+from experiments.sweeps.algebra import Cell
+from experiments.sweeps.experiment import Experiment, Part
+from experiments.sweeps.task import Exact
+
+def sweep(preset, pins):
+  return (Cell('one', 'a', Exact({name!r})),)
+
+def measure(subject):
+  return [Row('letters', len(subject.case))]
+
+EXPERIMENT = Experiment({name!r}, 'The title of {name}',
+                        (Part('one', sweep, measure),))
+"""
+
+
+def test_several_experiments_run_one_after_the_other(tmp_path, capsys):
+  paths = []
+  for name in ('first', 'second'):
+    paths.append(tmp_path / f'{name}.py')
+    paths[-1].write_text(EXACT.format(name=name))
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['run', str(paths[0]), '--workers=0', str(paths[1]),
+               f'--runs={tmp_path / "runs"}'])
+  assert stopped.value.code == 0
+  printed = capsys.readouterr().out
+  assert printed.index('The title of first') < printed.index(
+    'The title of second')
+  for name in ('first', 'second'):
+    assert list((tmp_path / 'runs' / name).glob('*/results.csv'))
+
+
+def test_no_experiment_runs_where_one_of_the_names_is_wrong(tmp_path, capsys):
+  path = tmp_path / 'first.py'
+  path.write_text(EXACT.format(name='first'))
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['run', str(path), 'dpeth', f'--runs={tmp_path / "runs"}'])
+  assert stopped.value.code == usage.USAGE
+  assert 'did you mean depth' in capsys.readouterr().err
+  assert not (tmp_path / 'runs').exists()
+
+
+@pytest.mark.parametrize('name', ['new-tokens', 'new_tokens'])
+def test_a_claim_is_named_with_dashes_or_underscores(name):
+  assert claims.load(name).name == 'new-tokens'
+  assert 'new-tokens' in claims.names()
