@@ -35,6 +35,19 @@ def test_differences_are_paired_by_unit_in_any_row_order():
   assert sample.seeds == (0, 1, 2)
 
 
+def test_a_combination_adds_metrics_within_each_unit():
+  planted = frame(rows('old', lambda n, s: n + 10 * s),
+                  rows('new', lambda n, s: n * n - 10 * s, level=2))
+  terms = ((1.0, 'old', {'n_layers': 4}), (-1.0, 'old', {'n_layers': 1}),
+           (2.0, 'new', {'n_layers': 2, 'level': 2}))
+  sample = samples.combination(planted, terms)
+  assert sample.values == pytest.approx([3 + 2 * (4 - 10 * s)
+                                         for s in range(3)])
+  fewer = planted.filter(~((pl.col('n_layers') == 2) & (pl.col('seed') == 1)))
+  with pytest.raises(MissingMeasurement, match='seed 1 .* no run .*level=2'):
+    samples.combination(fewer, terms)
+
+
 def test_places_that_are_not_named_are_empty():
   planted = frame(rows('excess_bits', lambda n, s: 1 / n),
                   rows('excess_bits', lambda n, s: 7 / n, level=2))
