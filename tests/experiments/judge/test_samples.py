@@ -44,7 +44,7 @@ def test_a_combination_adds_metrics_within_each_unit():
   assert sample.values == pytest.approx([3 + 2 * (4 - 10 * s)
                                          for s in range(3)])
   fewer = planted.filter(~((pl.col('n_layers') == 2) & (pl.col('seed') == 1)))
-  with pytest.raises(MissingMeasurement, match='seed 1 .* no run .*level=2'):
+  with pytest.raises(MissingMeasurement, match=r'seed 1 .* no run .*level=2'):
     samples.combination(fewer, terms)
 
 
