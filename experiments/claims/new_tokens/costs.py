@@ -22,22 +22,22 @@ from experiments.judge.samples import Condition, Term
 LEARNED = 0.05  # nats above the exact entropy, at most
 
 
-def cost(method: str, similarity: float, width: int = WIDTH
-         ) -> tuple[Term, ...]:
-  """The terms of a method's cost."""
+def cost(method: str, similarity: float, width: int = WIDTH,
+         forgotten: str = 'old_excess') -> tuple[Term, ...]:
+  """The terms of a method's cost; `forgotten` is the metric of old text."""
   def where(arm: str) -> dict[str, str | int | float]:
     place = {} if arm == PARENT else {'similarity': similarity}
     return {'arm': arm, 'd_model': width, **place}
 
   return ((1.0, 'new_excess', where(method)),
           (-1.0, 'new_excess', where(RETRAINING)),
-          (1.0, 'old_excess', where(method)),
-          (-1.0, 'old_excess', where(PARENT)))
+          (1.0, forgotten, where(method)),
+          (-1.0, forgotten, where(PARENT)))
 
 
-def difference(a: tuple[Term, ...], b: tuple[Term, ...]
+def difference(a: tuple[Term, ...], b: tuple[Term, ...] = ()
                ) -> Callable[..., samples.Sample]:
-  """The measure of one cost less another."""
+  """The measure of one cost less another, or of one alone."""
   terms = (*a, *((-factor, metric, where) for factor, metric, where in b))
   return functools.partial(samples.combination, terms=terms)
 

@@ -73,7 +73,7 @@ class Method:
 PARENT, RETRAINING, FINE_TUNING = 'parent', 'retraining', 'fine-tuning'
 REPLAY, OWN = 'replay 25 %', 'own text 25 %'
 METHODS = {
-  FINE_TUNING: Method({0.0: 1e-3}),
+  FINE_TUNING: Method({0.0: 1e-2}),
   REPLAY: Method({0.0: 1e-2}, replay=0.25),
   RETRAINING: Method({0.0: 1e-2}, replay=2 / 3, anew=True),
   OWN: Method({0.0: 1e-2}, replay=0.25, own=True),

@@ -50,7 +50,7 @@ def declare(preset: str) -> Stratum:
       name=f'gain of replay{named}',
       statement=('Fine-tuning with replay of old text costs less than '
                  f'without{named}.'),
-      unit='nats', smallest=0.1, positive=costs.learned(width),
+      unit='nats', smallest=0.1, sigma=0.04, positive=costs.learned(width),
       measure=difference(cost(FINE_TUNING, UNLIKE, width),
                          cost(REPLAY, UNLIKE, width)))
 
@@ -59,13 +59,13 @@ def declare(preset: str) -> Stratum:
     Effect(
       name='replay against retraining',
       statement='Replay costs more than retraining.',
-      unit='nats', smallest=0.03, positive=costs.learned(),
+      unit='nats', smallest=0.03, sigma=0.01, positive=costs.learned(),
       measure=difference(cost(REPLAY, UNLIKE), cost(RETRAINING, UNLIKE))),
     Effect(
       name='own text against old text',
       statement=('Replay of text that the model wrote itself costs more than '
                  'replay of the old text.'),
-      unit='nats', smallest=0.03, positive=costs.learned(),
+      unit='nats', smallest=0.03, sigma=0.01, positive=costs.learned(),
       measure=difference(cost(OWN, UNLIKE), cost(REPLAY, UNLIKE))))
   return Stratum(
     name=NAME, title='Fine-tuning with replay of old text',

@@ -38,7 +38,7 @@ def declare(preset: str) -> Stratum:
       name=f'gain of retraining{named}',
       statement=('Training again from random parameters costs less than '
                  f'replay{named}.'),
-      unit='nats', smallest=0.03, positive=costs.learned(width),
+      unit='nats', smallest=0.03, sigma=0.01, positive=costs.learned(width),
       measure=difference(cost(REPLAY, ENDS[0], width),
                          cost(RETRAINING, ENDS[0], width)))
     for width, named in ((WIDTH, ''), (WIDE, f', d = {WIDE}')))
