@@ -15,6 +15,8 @@ from experiments.claims.new_tokens.costs import cost, difference
 from experiments.claims.new_tokens.methods import (
   ENDS,
   FINE_TUNING,
+  LOW_RANK,
+  NEW_ROWS,
   RETRAINING,
   SIMILARITIES,
   WIDE,
@@ -33,7 +35,7 @@ SIGMA = 0.04  # of one seed, in pilots
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   """Fine-tuning in all its forms, and what it is held against."""
   methods = {FINE_TUNING: SIMILARITIES, RETRAINING: SIMILARITIES,
-             'new rows': ENDS, 'low rank': ENDS}
+             NEW_ROWS: ENDS, LOW_RANK: ENDS}
   return (*runs(NAME, preset, pins, methods),
           *runs(NAME, preset, pins, {FINE_TUNING: ENDS, RETRAINING: ENDS},
                 WIDE))
@@ -44,9 +46,10 @@ def declare(preset: str) -> Stratum:
   del preset
   _, alike = ENDS
   effects = (
-    _price('', WIDTH, 'old_excess'),
-    _price(f', d = {WIDE}', WIDE, 'old_excess'),
-    _price(' among old tokens', WIDTH, 'old_excess_among_old'),
+    _price(''),
+    _price(f', d = {WIDE}', width=WIDE),
+    _price(' among old tokens', forgotten='old_excess_among_old'),
+    _price(', new rows alone', method=NEW_ROWS),
     Effect(
       name='cost where alike',
       statement=('Fine-tuning costs something even where new tokens share all '
@@ -65,15 +68,15 @@ def declare(preset: str) -> Stratum:
     controls=(costs.knows(), costs.knows(WIDE)))
 
 
-def _price(named: str, width: int, forgotten: str) -> Effect:
-  """How much more fine-tuning costs where new tokens are unlike old ones."""
+def _price(named: str, method: str = FINE_TUNING, width: int = WIDTH,
+           forgotten: str = 'old_excess') -> Effect:
+  """How much more a method costs where new tokens are unlike old ones."""
   return Effect(
     name=f'price of being unlike{named}',
     statement=('Fine-tuning costs more where new tokens share nothing with '
                f'old ones than where they share all{named}.'),
     unit='nats', smallest=SMALLEST, sigma=SIGMA, positive=costs.learned(width),
-    measure=difference(*(cost(FINE_TUNING, s, width, forgotten)
-                         for s in ENDS)))
+    measure=difference(*(cost(method, s, width, forgotten) for s in ENDS)))
 
 
 PART = Part(NAME, sweep, exact.measure, declare, figures.draw)

@@ -72,6 +72,7 @@ class Method:
 
 PARENT, RETRAINING, FINE_TUNING = 'parent', 'retraining', 'fine-tuning'
 REPLAY, OWN = 'replay 25 %', 'own text 25 %'
+NEW_ROWS, LOW_RANK = 'new rows', 'low rank'
 METHODS = {
   FINE_TUNING: Method({0.0: 1e-2}),
   REPLAY: Method({0.0: 1e-2}, replay=0.25),
@@ -80,8 +81,8 @@ METHODS = {
   'replay 1 %': Method({0.0: 1e-2}, replay=0.01),
   'replay 5 %': Method({0.0: 1e-2}, replay=0.05),
   'replay 50 %': Method({0.0: 1e-2}, replay=0.5),
-  'new rows': Method({0.0: 1e-2}, trainable=NewRows(FIRST_NEW)),
-  'low rank': Method({0.0: 1e-2}, trainable=LowRank(rank=4, first=FIRST_NEW)),
+  NEW_ROWS: Method({0.0: 3e-2}, trainable=NewRows(FIRST_NEW)),
+  LOW_RANK: Method({0.0: 1e-2}, trainable=LowRank(rank=4, first=FIRST_NEW)),
 }
 
 

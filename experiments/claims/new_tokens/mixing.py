@@ -33,11 +33,11 @@ UNLIKE = ENDS[0]
 
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   """Replay at every share, and what it is held against."""
-  shares = {name: ENDS for name, method in METHODS.items()
+  shares = {name: (UNLIKE,) for name, method in METHODS.items()
             if method.replay and not method.anew}
   methods = {FINE_TUNING: SIMILARITIES, RETRAINING: SIMILARITIES, **shares,
-             REPLAY: SIMILARITIES, OWN: SIMILARITIES}
-  wide = dict.fromkeys((FINE_TUNING, RETRAINING, REPLAY), ENDS)
+             REPLAY: SIMILARITIES, OWN: ENDS}
+  wide = {FINE_TUNING: ENDS, RETRAINING: ENDS, REPLAY: (UNLIKE,)}
   return (*runs(NAME, preset, pins, methods),
           *runs(NAME, preset, pins, wide, WIDE))
 

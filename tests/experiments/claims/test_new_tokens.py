@@ -167,7 +167,7 @@ def test_figures_show_regret_and_forgetting(planned):
     return priced.filter(metric=metric, arm=arm, similarity=s,
                          d_model=width)['value'].mean()
 
-  assert mean('regret', REPLAY, 1.0, WIDE) == pytest.approx(0)
+  assert mean('regret', REPLAY, 0.0, WIDE) == pytest.approx(0)
   assert mean('forgetting', FINE_TUNING, 0.0, 32) == pytest.approx(0.58)
   result = planting.judged(planned, rows)
   stratum = next(s for s in result.strata if s.name == 'mixing')
