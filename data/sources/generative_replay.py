@@ -18,7 +18,7 @@ import numpy as np
 
 from data.batch import Batch, Instance, SourceConfig, Writer, batch_key
 from data.errors import InputError
-from data.sources.new_tokens import NewTokensConfig
+from data.sources.hop_string import HopStringConfig
 from data.sources.uniform import uniform
 
 
@@ -35,7 +35,7 @@ class GenerativeReplayConfig:
   causal: ClassVar[bool] = True
 
   # Its texts begin what is written, with their first token, and are as long.
-  like: SourceConfig = dataclasses.field(default=NewTokensConfig(),
+  like: SourceConfig = dataclasses.field(default=HopStringConfig(),
                                          metadata={'kinds': _kinds})
   texts: int = 512
 

@@ -1,9 +1,8 @@
 """A Markov chain that new tokens join, more or less like the old ones.
 
-Old text: each of the old tokens has k successors with unequal probabilities,
-and each is one of k successors of k others. There are k times as many old
-tokens as new ones, so the old tokens fall into k groups, and each has exactly
-one successor that is a template, an old token with a new twin.
+Old text: an old token has k = 4 successors with unequal probabilities, and is a
+successor of k others. There are k times as many old tokens as new ones, and
+each has exactly one successor that is a template: an old token with a new twin.
 
 New text: an old token is followed by the one new token whose context it is in
 `share` of the cases, and else as before. A new token has k contexts and k
@@ -32,6 +31,8 @@ from data.sources.uniform import uniform
 
 TRACED = {'role': 'traced'}
 
+SUCCESSORS = 4  # k
+
 Text = Literal['old', 'new']
 
 
@@ -46,7 +47,6 @@ class NewTokensConfig:
   similarity: float = dataclasses.field(default=0.0, metadata=TRACED)
   share: float = dataclasses.field(default=0.5, metadata=TRACED)
   new_tokens: int = 12
-  successors: int = 4  # k
   length: int = 16
 
   @property
@@ -59,15 +59,12 @@ class NewTokensConfig:
     if self.new_tokens < 3:
       raise InputError(f'data.source.new_tokens: {self.new_tokens} must be at '
                        'least 3, so that contexts can go to another')
-    if self.successors < 2:
-      raise InputError(f'data.source.successors: {self.successors} must be at '
-                       'least 2')
-    copied = self.similarity * self.successors
+    copied = self.similarity * SUCCESSORS
     if not 0 <= self.similarity <= 1 or copied != round(copied):
       raise InputError(
         f'data.source.similarity: {self.similarity:g} must be a share of the '
-        f'{self.successors} successors, a multiple of {1 / self.successors:g} '
-        'from 0 to 1')
+        f'{SUCCESSORS} successors, a multiple of {1 / SUCCESSORS:g} from 0 to '
+        '1')
     if not 0 < self.share < 1:
       raise InputError(f'data.source.share: {self.share:g} must lie between 0 '
                        'and 1')
@@ -95,7 +92,7 @@ class NewTokens:
     config.validate()
     self._config = config
     self.length = config.length
-    self.first_new = config.new_tokens * config.successors
+    self.first_new = config.new_tokens * SUCCESSORS
     self.vocab_size = self.first_new + config.new_tokens
     self.groups: tuple[str, ...] = (config.text,)
 
@@ -146,7 +143,7 @@ def chain(rng: np.random.Generator, config: NewTokensConfig) -> np.ndarray:
   Both texts, and all similarities, of one seed have the same old chain,
   templates and novel rules; at a lower similarity more of the rules apply.
   """
-  new, k = config.new_tokens, config.successors
+  new, k = config.new_tokens, SUCCESSORS
   old = new * k
   templates = rng.choice(old, new, replace=False)
   others = np.setdiff1d(np.arange(old), templates)

@@ -53,6 +53,7 @@ class OnDevice(Streamed):
 
 def use(source, monkeypatch):
   monkeypatch.setattr(programs, 'source_of', lambda _: source)
+  monkeypatch.setattr(programs, 'own_source', lambda *_: source)
   programs.build.cache_clear()
   model = dataclasses.replace(BASE.model, mask='causal', vocab_size=7,
                               max_length=6)

@@ -88,7 +88,6 @@ def test_similarity_is_the_share_of_contexts_and_successors_copied(seed):
   ({'similarity': 0.3}, r'similarity: 0.3 must be a share .* multiple of 0.25'),
   ({'similarity': 1.25}, r'similarity: 1.25 must be a share'),
   ({'new_tokens': 2}, r'new_tokens: 2 must be at least 3'),
-  ({'successors': 1}, r'successors: 1 must be at least 2'),
   ({'share': 1.0}, r'share: 1 must lie between 0 and 1'),
   ({'length': 0}, r'length: 0 must be at least 1'),
 ])
