@@ -13,6 +13,7 @@ from experiments.claims.new_tokens.methods import (
   ENDS,
   PARENT,
   RETRAINING,
+  SHARE,
   WIDTH,
 )
 from experiments.judge import samples
@@ -23,10 +24,11 @@ LEARNED = 0.05  # nats above the exact entropy, at most
 
 
 def cost(method: str, similarity: float, width: int = WIDTH,
-         forgotten: str = 'old_excess') -> tuple[Term, ...]:
+         share: float = SHARE, forgotten: str = 'old_excess'
+         ) -> tuple[Term, ...]:
   """The terms of a method's cost; `forgotten` is the metric of old text."""
   def where(arm: str) -> dict[str, str | int | float]:
-    place = {} if arm == PARENT else {'similarity': similarity}
+    place = {} if arm == PARENT else {'similarity': similarity, 'share': share}
     return {'arm': arm, 'd_model': width, **place}
 
   return ((1.0, 'new_excess', where(method)),
@@ -48,15 +50,17 @@ def highest(table: pl.DataFrame, metrics: Sequence[str],
   return max(samples.best(table, metric, wheres) for metric in metrics)
 
 
-def learned(width: int = WIDTH) -> Control:
+def learned(width: int = WIDTH, share: float = SHARE) -> Control:
   """The positive control: retraining learns both texts, at both ends."""
-  named = '' if width == WIDTH else f', d = {width}'
+  named = ('' if width == WIDTH else f', d = {width}') + (
+    '' if share == SHARE else f', share {share:g}')
   return Control(
     f'retraining learns{named}', 'Trained on both texts, the model is within '
     f'{LEARNED} nats of the entropy of each.',
     functools.partial(highest, metrics=('old_excess', 'new_excess'),
                       wheres=tuple({'arm': RETRAINING, 'd_model': width,
-                                    'similarity': s} for s in ENDS)),
+                                    'similarity': s, 'share': share}
+                                   for s in ENDS)),
     at_most=LEARNED)
 
 

@@ -37,7 +37,7 @@ def measure(run: Subject) -> list[Row]:
             if isinstance(each, NewTokensConfig)}
   own = next(iter(chains.values()))
   new = chains.get('new')
-  where = {'similarity': new.similarity} if new else {}
+  where = {'similarity': new.similarity, 'share': new.share} if new else {}
   rows = []
   for chain in (dataclasses.replace(own, text='old'), *([new] if new else [])):
     found = excess(run, chain)
@@ -49,7 +49,8 @@ def measure(run: Subject) -> list[Row]:
 def excess(run: Subject, chain: NewTokensConfig) -> dict[str, jax.Array]:
   """How far a model is from one of the texts, and the text's entropy."""
   # What differs between texts stands in the instance, so one program serves.
-  plain = data.opened(dataclasses.replace(chain, text='old', similarity=0.0))
+  plain = data.opened(NewTokensConfig(
+    new_tokens=chain.new_tokens, length=chain.length))
   instance = data.opened(chain).instance(run.config.data.seed)
   assert isinstance(plain, NewTokens)
   found: dict[str, jax.Array] = _excess(run.config.model, plain, run.params,

@@ -11,15 +11,17 @@ UNIT = ('instance', 'seed', 'd_model')
 
 
 def draw(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
-  """Regret and forgetting, one figure for each width."""
+  """Regret and forgetting, a figure for each width and share of new tokens."""
   rows = priced(done)
-  return [_cost(rows.filter(d_model=width), stratum, width)
-          for width in rows['d_model'].unique().sort()]
+  settings = rows.select('d_model', 'share').unique().sort('d_model', 'share')
+  return [_cost(rows.filter(d_model=width, share=share), stratum, width, share)
+          for width, share in settings.rows()]
 
 
 def priced(done: pl.DataFrame) -> pl.DataFrame:
   """The rows of `excess`, as regret on new text and forgetting of old text."""
-  regret = _against(done, 'new_excess', RETRAINING, (*UNIT, 'similarity'))
+  regret = _against(done, 'new_excess', RETRAINING,
+                    (*UNIT, 'similarity', 'share'))
   forgetting = _against(done, 'old_excess', PARENT, UNIT)
   return pl.concat([
     regret.with_columns(metric=pl.lit('regret')),
@@ -36,10 +38,12 @@ def _against(done: pl.DataFrame, metric: str, arm: str,
     value=pl.col('value') - pl.col('base')).drop('base')
 
 
-def _cost(rows: pl.DataFrame, stratum: StratumResult, width: int) -> Plot:
+def _cost(rows: pl.DataFrame, stratum: StratumResult, width: int,
+          share: float) -> Plot:
   plot = describe(
-    stratum.name, f'cost-{width}',
-    f'Regret and forgetting against similarity, d = {width}',
+    stratum.name, f'cost-{width}-{100 * share:.0f}',
+    f'Regret and forgetting against similarity, d = {width}, new tokens after '
+    f'{100 * share:.0f} % of the old',
     'new_excess or old_excess',
     'Regret: loss on new text less that of retraining. Forgetting: loss on '
     'old text less that of the parent, before new tokens came. Nats per '

@@ -22,7 +22,10 @@ from train.trainable import All, LowRank, NewRows, Trainable
 
 SIMILARITIES = (0.0, 0.25, 0.5, 1.0)
 ENDS = (0.0, 1.0)
-WIDTH, WIDE = 32, 64
+WIDTH, WIDE = 32, 48
+# Of new tokens after an old one, in new text: the more, the less of the old
+# rules is rehearsed there.
+SHARE, DENSE = 0.5, 0.9
 SEEDS = {'smoke': range(2), 'cpu': range(8, 16)}
 # Of the parent, and of what follows.
 STEPS = {'smoke': (6, 4), 'cpu': (400, 200)}
@@ -60,9 +63,9 @@ class Method:
     """The learning rate at a similarity."""
     return self.rates[max(s for s in self.rates if s <= similarity)]
 
-  def source(self, similarity: float) -> Any:
+  def source(self, similarity: float, share: float = SHARE) -> Any:
     """The text that it reads."""
-    new, old = NewTokensConfig('new', similarity), NewTokensConfig()
+    new, old = NewTokensConfig('new', similarity, share), NewTokensConfig()
     if not self.replay:
       return new
     replayed = GenerativeReplayConfig(old) if self.own else old
@@ -89,7 +92,7 @@ METHODS = {
 
 def runs(stratum: str, preset: str, pins: Pins,
          methods: Mapping[str, Sequence[float]],
-         width: int = WIDTH) -> tuple[Cell, ...]:
+         width: int = WIDTH, share: float = SHARE) -> tuple[Cell, ...]:
   """The cells of some methods, each at some similarities, and the parents.
 
   Args:
@@ -98,6 +101,7 @@ def runs(stratum: str, preset: str, pins: Pins,
     pins: fields that were typed.
     methods: similarities by method; the parents come by themselves.
     width: of the model.
+    share: of new tokens after an old one.
   """
   base = overrides.replace(BASE, {'model.d_model': width})
   if preset == 'smoke':
@@ -110,7 +114,7 @@ def runs(stratum: str, preset: str, pins: Pins,
     method = METHODS[name]
     for similarity in similarities:
       configs = _seeded(base, {
-        'data.source': method.source(similarity),
+        'data.source': method.source(similarity, share),
         'train.steps': first + then if method.anew else then,
         'train.learning_rate': method.rate(similarity),
         'train.trainable': method.trainable}, preset, pins)

@@ -33,10 +33,11 @@ def planned(tmp_path_factory):
   return plan.make(EXPERIMENT, 'cpu', (), {}, runs)
 
 
-def similarity(task):
+def new_text(task):
+  """The new text that a run reads; None where it reads none."""
   source = task.config.data.source
   read = source.parts[0].source if hasattr(source, 'parts') else source
-  return read.similarity if read.text == 'new' else None
+  return read if read.text == 'new' else None
 
 
 def test_methods_of_a_seed_start_from_one_parent(planned):
@@ -103,7 +104,7 @@ def test_a_model_of_the_exact_probabilities_has_no_excess(text):
   assert rows[f'{text}_excess_among_old'].value == pytest.approx(0, abs=1e-4)
   assert 0.5 < rows['old_entropy'].value < math.log(4)
   if text == 'new':
-    assert rows['new_excess'].where == {'similarity': 0.5}
+    assert rows['new_excess'].where == {'similarity': 0.5, 'share': 0.5}
     # On old text it gives new tokens their share, and is right but for that.
     assert rows['old_excess'].value == pytest.approx(math.log(2), abs=1e-3)
     assert rows['old_excess_among_old'].value == pytest.approx(0, abs=1e-4)
@@ -116,28 +117,33 @@ def planted(of, old, new):
   tasks = {run_id(cell.task): cell.task for cell in of.cells}
   rows = []
   for run in planting.blank(of).to_dicts():
-    s = similarity(tasks[run['run']])
-    found = {'old_excess': old(run['arm'], s or 0.0)}
-    if s is not None:
+    text = new_text(tasks[run['run']])
+    s, share = (text.similarity, text.share) if text else (None, None)
+    found = {'old_excess': old(run['arm'], s or 0.0, share or 0.5)}
+    if text:
       found['new_excess'] = new(run['arm'], s)
     rows += [{**run, 'metric': f'{metric}{more}', 'similarity': s,
-              'value': value + 0.001 * (run['seed'] % 3)}
+              'share': share, 'value': value + 0.001 * (run['seed'] % 3)}
              for metric, value in found.items() for more in ('', '_among_old')]
   return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def forgets(arm, s):
+def forgets(arm, s, share):
   """Old text, where fine-tuning fails the less similar new tokens are."""
   return {PARENT: 0.02, RETRAINING: 0.02, REPLAY: 0.03, OWN: 0.03}.get(
     arm, 0.6 - 0.4 * s)
 
 
-def forgets_alike(arm, s):
-  return forgets(arm, 0.0)
+def forgets_alike(arm, s, share):
+  return forgets(arm, 0.0, share)
 
 
-def replay_lags(arm, s):
-  return 0.09 if arm == REPLAY else forgets(arm, s)
+def forgets_unless_rehearsed(arm, s, share):
+  return forgets(arm, s if share > 0.5 else 0.0, share)
+
+
+def replay_lags(arm, s, share):
+  return 0.09 if arm == REPLAY else forgets(arm, s, share)
 
 
 @pytest.mark.parametrize(('old', 'verdicts'), [
@@ -145,11 +151,14 @@ def replay_lags(arm, s):
              'retraining': 'refuted'}),
   (forgets_alike, {'fine-tuning': 'refuted', 'mixing': 'supported',
                    'retraining': 'refuted'}),
+  (forgets_unless_rehearsed, {
+    'fine-tuning': 'conditional', 'mixing': 'supported',
+    'retraining': 'refuted'}),
   (replay_lags, {'fine-tuning': 'supported', 'mixing': 'conditional',
                  'retraining': 'supported'}),
-  (lambda arm, s: 0.02, {'fine-tuning': 'refuted', 'mixing': 'refuted',
+  (lambda arm, s, share: 0.02, {'fine-tuning': 'refuted', 'mixing': 'refuted',
                          'retraining': 'refuted'}),
-  (lambda arm, s: forgets(arm, s) + 0.04, dict.fromkeys(
+  (lambda *at: forgets(*at) + 0.04, dict.fromkeys(
     ('fine-tuning', 'mixing', 'retraining'), 'invalid')),
 ])
 def test_verdicts_follow_what_was_planted(old, verdicts, planned):
@@ -165,7 +174,7 @@ def test_figures_show_regret_and_forgetting(planned):
 
   def mean(metric, arm, s, width):
     return priced.filter(metric=metric, arm=arm, similarity=s,
-                         d_model=width)['value'].mean()
+                         d_model=width, share=0.5)['value'].mean()
 
   assert mean('regret', REPLAY, 0.0, WIDE) == pytest.approx(0)
   assert mean('forgetting', FINE_TUNING, 0.0, 32) == pytest.approx(0.58)
