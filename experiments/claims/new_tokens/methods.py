@@ -82,7 +82,7 @@ METHODS = {
   RETRAINING: Method({0.0: 1e-2}, replay=2 / 3, anew=True),
   OWN: Method({0.0: 1e-2}, replay=0.25, own=True),
   'replay 1 %': Method({0.0: 1e-2}, replay=0.01),
-  'replay 5 %': Method({0.0: 1e-2}, replay=0.05),
+  'replay 5 %': Method({0.0: 3e-2}, replay=0.05),
   'replay 50 %': Method({0.0: 1e-2}, replay=0.5),
   NEW_ROWS: Method({0.0: 1e-1, 1.0: 3e-2}, trainable=NewRows(FIRST_NEW)),
   LOW_RANK: Method({0.0: 3e-2, 1.0: 1e-2},
