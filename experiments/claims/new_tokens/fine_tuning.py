@@ -4,13 +4,14 @@ Prediction. Fine-tuning on new text costs at least 0.1 nats per token more at
 similarity 0 than at similarity 1. Refuted if it costs as much within 0.1. Both
 where new tokens follow half of the old ones in new text, which rehearses old
 rules between them, and where they follow nine in ten, which hardly does; what
-holds for the second alone is conditional.
+holds for the second alone is conditional. It is a matter of few steps, too: in
+pilots the second price fell from 0.22 to 0.09 with four times as many.
 
-Beside it: the same in a model of twice the width, whose capacity is not used
-up; the same with what is given to new tokens left aside, which tells forgotten
-rules from new tokens where there are none; whether fine-tuning fails even where
-new tokens are like old ones; and ways to train less of the model, new rows
-alone and low rank.
+Beside it: the same in a model half as wide again, with capacity to spare; the
+same with what is given to new tokens left aside, which tells forgotten rules
+from new tokens where there are none; whether fine-tuning fails even where new
+tokens are like old ones; and ways to train less of the model, new rows alone
+and low rank.
 """
 
 from experiments.claims.new_tokens import costs, exact, figures

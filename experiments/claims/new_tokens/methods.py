@@ -47,6 +47,7 @@ class Method:
   Attributes:
     rates: the learning rate by similarity, found in pilots; between two of
       them, that of the lower one.
+    dense: the rate where new tokens follow most of the old ones, if another.
     replay: the share of old text in each batch.
     own: whether the parent writes that text itself.
     trainable: what of the model moves.
@@ -54,13 +55,16 @@ class Method:
   """
 
   rates: Mapping[float, float]
+  dense: float | None = None
   replay: float = 0.0
   own: bool = False
   trainable: Trainable = All()
   anew: bool = False
 
-  def rate(self, similarity: float) -> float:
-    """The learning rate at a similarity."""
+  def rate(self, similarity: float, share: float) -> float:
+    """The learning rate at a similarity and a share of new tokens."""
+    if share == DENSE and self.dense:
+      return self.dense
     return self.rates[max(s for s in self.rates if s <= similarity)]
 
   def source(self, similarity: float, share: float = SHARE) -> Any:
@@ -77,7 +81,7 @@ PARENT, RETRAINING, FINE_TUNING = 'parent', 'retraining', 'fine-tuning'
 REPLAY, OWN = 'replay 25 %', 'own text 25 %'
 NEW_ROWS, LOW_RANK = 'new rows', 'low rank'
 METHODS = {
-  FINE_TUNING: Method({0.0: 1e-2}),
+  FINE_TUNING: Method({0.0: 1e-2}, dense=3e-3),
   REPLAY: Method({0.0: 1e-2}, replay=0.25),
   RETRAINING: Method({0.0: 1e-2}, replay=2 / 3, anew=True),
   OWN: Method({0.0: 1e-2}, replay=0.25, own=True),
@@ -116,7 +120,7 @@ def runs(stratum: str, preset: str, pins: Pins,
       configs = _seeded(base, {
         'data.source': method.source(similarity, share),
         'train.steps': first + then if method.anew else then,
-        'train.learning_rate': method.rate(similarity),
+        'train.learning_rate': method.rate(similarity, share),
         'train.trainable': method.trainable}, preset, pins)
       cells += [Cell(stratum, name, Train(
         config, None if method.anew else Train(parent)))

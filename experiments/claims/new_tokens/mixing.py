@@ -5,8 +5,8 @@ token less than fine-tuning, and as much as retraining within 0.03. Refuted if
 it costs as much as fine-tuning, within 0.1.
 
 The share of old text was chosen in pilots; the others are shown. Beside it:
-text that the parent writes itself, where the old text is gone; and a model of
-twice the width.
+text that the parent writes itself, where the old text is gone; and a model half
+as wide again.
 """
 
 from experiments.claims.new_tokens import costs, exact, figures
