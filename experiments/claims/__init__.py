@@ -17,7 +17,8 @@ from experiments.runs import digest
 from experiments.sweeps.experiment import Experiment
 
 HERE = Path(__file__).parent
-TAKEN = ('trained', 'together')  # folders of results that every run shares
+# Folders of results that all experiments share.
+TAKEN = ('trained', 'together', 'claims')
 
 
 def names() -> list[str]:

@@ -11,14 +11,28 @@ import polars as pl
 
 from data import durable
 from experiments import report
-from experiments.judge import attainability, comparison, table, verdict
+from experiments.judge import (
+  attainability,
+  comparison,
+  ledger,
+  reasons,
+  table,
+  verdict,
+)
 from experiments.judge.declaration import Claim
 from experiments.judge.record import ClaimResult
 from experiments.judge.seal import keep_seal
+from experiments.machine import compiler
 from experiments.machine.usage import UsageError
+from experiments.report import picture, sentence
+from experiments.report.picture import Picture
 from experiments.runs import manifest
 from experiments.runs.store import Store
+from experiments.sweeps import cost, packing
+from experiments.sweeps.identity import run_id
 from experiments.sweeps.plan import Plan
+
+NO_EVIDENCE = 'no evidence'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +44,27 @@ class Conclusion:
     verdict: one word, on the strata that were run; '' where nothing was
       declared.
     headline: the verdict with what must be said beside it, 'supported on text
-      only' or 'no verdict'.
-    reason: a sentence.
+      only', 'no verdict', or 'no evidence' of a smoke test.
+    words: what was found, in sentences for a layman.
+    reason: of the verdict, a sentence.
     page: the path of report.html.
   """
 
   title: str
   verdict: str
   headline: str
+  words: tuple[str, ...]
   reason: str
   page: Path
+
+
+  @property
+  def lines(self) -> list[str]:
+    """What a person is told at the end."""
+    word = self.verdict or self.headline
+    verdict = [] if self.headline == NO_EVIDENCE else [
+      f'{reasons.sentence(word)} {self.reason}']
+    return [self.title, *self.words, *verdict, f'Report: {self.page}']
 
 
 def check(plan: Plan) -> None:
@@ -98,12 +123,34 @@ def conclude(plan: Plan) -> Conclusion:
     durable.write_json(plan.output / 'comparison.json',
                        dataclasses.asdict(compared))
     page = report.compare(plan, compared, rows, facts)
-    return Conclusion(compared.title, '', 'no verdict', compared.reason, page)
+    return Conclusion(compared.title, '', 'no verdict', (), compared.reason,
+                      page)
   result = judge(plan, claim, rows)
-  durable.write_json(plan.output / 'verdict.json', dataclasses.asdict(result))
-  page = report.write(plan, result, rows, facts)
-  return Conclusion(result.title, result.verdict, result.headline,
-                    result.reason, page)
+  words = sentence.of_claim(plan.experiment, result)
+  durable.write_json(plan.output / ledger.RECORD, {
+    **dataclasses.asdict(result), 'cost': costs(plan), 'words': words})
+  page = report.write(plan, result, rows, facts, pictures(plan))
+  headline = (NO_EVIDENCE if result.evidence == 'smoke' else
+              result.headline)
+  return Conclusion(
+    result.title, result.verdict, headline, tuple(words.values()),
+    result.reason, page)
+
+
+def pictures(plan: Plan) -> dict[str, Picture]:
+  """A sample problem of each part that has one; what fails is told of."""
+  compiler.use_cache()
+  found = {}
+  for part in plan.parts:
+    try:
+      drawn = picture.of_part(plan, part)
+    except Exception as error:  # a picture that fails costs no report
+      print(f'fathom: no sample problem of {part.name} is drawn: {error}',
+            file=sys.stderr)
+      continue
+    if drawn:
+      found[part.name] = drawn
+  return found
 
 
 def declared(plan: Plan) -> Claim | None:
@@ -142,6 +189,21 @@ def judge(plan: Plan, claim: Claim, rows: pl.DataFrame) -> ClaimResult:
     claim, rows, planned, manifest.code()['commit'],
     smoke=plan.preset == 'smoke', sealed=keep_seal(plan, claim),
     optional=optional)
+
+
+def costs(plan: Plan) -> dict[str, dict[str, float]]:
+  """What the runs of each part took: FLOPs, and seconds of one worker."""
+  store = Store(plan.runs)
+  found = {}
+  for part in plan.parts:
+    tasks = packing.distinct(c.task for c in plan.cells
+                             if c.stratum == part.name)
+    timings = [result['timing'] for task in tasks
+               if (result := store.result(run_id(task)))]
+    found[part.name] = {
+      'flops': sum(map(cost.flops, tasks)),
+      'worker_seconds': sum(t['total'] / t['runs'] for t in timings)}
+  return found
 
 
 def compute(plan: Plan) -> Mapping[str, Any]:

@@ -19,7 +19,8 @@ from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
 
 VERBS = ('run', 'plan', 'power', 'status', 'results', 'report', 'config',
-         'sweep', 'init', 'list', 'train', 'data', 'aot', 'doctor', 'bench')
+         'sweep', 'init', 'list', 'claims', 'train', 'data', 'aot', 'doctor',
+         'bench')
 WORKER = 'work'  # what `launch.workers` starts; no person types it
 EXAMPLES = '''\
 examples:

@@ -1,4 +1,4 @@
-"""Write the report from what is finished."""
+"""Write the report from what is finished; of `claims`, that on all of them."""
 
 import argparse
 
@@ -13,5 +13,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace) -> int:
   """Writes it; the exit code."""
-  from experiments.commands import run
+  from experiments.commands import claims, run
+  if options.experiment == claims.ALL:
+    return claims.write_report(options.runs)
   return run.write_report(options.plan(options))

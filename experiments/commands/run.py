@@ -97,6 +97,5 @@ def write_report(plan: Plan) -> int:
   """Writes the report and says what it says; the exit code."""
   from experiments.commands import conclusion
   found = conclusion.conclude(plan)
-  print(f'{found.title}: {found.headline.upper()}. {found.reason}\n'
-        f'Report: {found.page}')
+  print(*found.lines, sep='\n')
   return usage.FAILED if found.verdict == 'incomplete' else 0

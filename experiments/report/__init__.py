@@ -13,13 +13,23 @@ import polars as pl
 from experiments.judge import numbers
 from experiments.judge.comparison import Comparison
 from experiments.judge.record import ClaimResult
-from experiments.report import figures, runs, sweep, wording
+from experiments.report import (
+  figures,
+  inputs,
+  runs,
+  sentence,
+  sweep,
+  wording,
+)
 from experiments.report.figures import Plot
+from experiments.report.picture import Picture
+from experiments.report.terms import Glossary
 from experiments.sweeps.plan import Plan
 
 
 def write(plan: Plan, result: ClaimResult, table: pl.DataFrame,
-          manifest: Mapping[str, Any]) -> Path:
+          manifest: Mapping[str, Any],
+          pictures: Mapping[str, Picture] | None = None) -> Path:
   """Writes report.html, report.md and figures/*.svg; the same for the same.
 
   They go where the results table lies, into `plan.output`.
@@ -29,6 +39,7 @@ def write(plan: Plan, result: ClaimResult, table: pl.DataFrame,
     result: with a verdict for each stratum.
     table: the results table, one row per number.
     manifest: what the runs were made with; any nesting of plain values.
+    pictures: sample problems of the parts that have one, by part.
 
   Returns:
     The path of report.html.
@@ -36,9 +47,14 @@ def write(plan: Plan, result: ClaimResult, table: pl.DataFrame,
   strata = {stratum.name: stratum for stratum in result.strata}
   plots = {part.name: figures.of_part(table, part, strata[part.name])
            for part in plan.parts if part.name in strata}
+  pictures = pictures or {}
+  for name, picture in pictures.items():
+    _save(plan.output / 'figures' / f'{name}-problem.svg', picture.document)
   return _write(plan, 'page', plots, table, manifest, {
-    'claim': result, 'verdicts': {**wording.VERDICTS, **wording.STATES},
-    'tiers': wording.TIERS})
+    'claim': result, 'tiers': wording.TIERS, 'pictures': pictures,
+    'picture': next(iter(pictures), ''), 'inputs': inputs.of_plan(plan),
+    'sentences': list(
+      sentence.of_claim(plan.experiment, result).values())})
 
 
 def compare(plan: Plan, comparison: Comparison, table: pl.DataFrame,
@@ -48,7 +64,7 @@ def compare(plan: Plan, comparison: Comparison, table: pl.DataFrame,
   plots = {part.name: sweep.of_part(table, part, parts[part.name])
            for part in plan.parts}
   return _write(plan, 'comparison', plots, table, manifest, {
-    'comparison': comparison, 'verdicts': wording.VERDICTS})
+    'comparison': comparison})
 
 
 def _write(plan: Plan, template: str, plots: Mapping[str, Sequence[Plot]],
@@ -56,27 +72,36 @@ def _write(plan: Plan, template: str, plots: Mapping[str, Sequence[Plot]],
            own: Mapping[str, Any]) -> Path:
   facts = {
     'plan': plan,
+    'signs': wording.SIGNS,
     'command': _command(plan),
     'plots': plots,
     'runs': runs.listing(table),
     'fields': runs.fields(table),
     'missing': runs.missing(table),
-    'counts': runs.counts(table),
+    'counts': runs.counts(plan, table),
     'numbers': runs.numbers(table),
     'rows': table.height,
     'manifest': _sections(manifest),
     **own,
   }
   folder = plan.output
-  (folder / 'figures').mkdir(parents=True, exist_ok=True)
   for plot in (plot for of_one in plots.values() for plot in of_one):
     if plot.svg:
       _save(folder / 'figures' / f'{plot.name}.svg', plot.document)
-  _save(folder / 'report.md', _page(f'{template}.md.jinja', facts))
-  return _save(folder / 'report.html', _page(f'{template}.html.jinja', facts))
+  words = Glossary(plan.experiment.terms)
+  _save(folder / 'report.md', page(f'{template}.md.jinja', facts, words))
+  return _save(folder / 'report.html',
+               page(f'{template}.html.jinja', facts, words))
 
 
-def _page(template: str, facts: Mapping[str, Any]) -> str:
+def page(template: str, facts: Mapping[str, Any], words: Glossary) -> str:
+  """A template of this room, filled in.
+
+  Args:
+    template: its file name; HTML or Markdown.
+    facts: what it tells.
+    words: the terms that it explains.
+  """
   import jinja2
   html = '.html' in template
   environment = jinja2.Environment(
@@ -87,9 +112,10 @@ def _page(template: str, facts: Mapping[str, Any]) -> str:
     'number': numbers.number, 'count': numbers.count, 'label': wording.label,
     'probability': numbers.probability, 'span': wording.span,
     'brief': numbers.brief, 'interval_plot': figures.of_effect,
-    'slug': lambda words: words.replace(' ', '-'),
+    'slug': lambda name: name.replace(' ', '-'), 'explain': words.explain,
   }
-  return environment.get_template(template).render(facts)
+  return environment.get_template(template).render(
+    facts, term=words.term, glossary=words)
 
 
 def _command(plan: Plan) -> str:
@@ -108,5 +134,6 @@ def _sections(manifest: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _save(path: Path, text: str) -> Path:
+  path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(text, encoding='utf-8')
   return path

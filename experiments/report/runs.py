@@ -1,10 +1,13 @@
 """The runs behind the numbers: a row for each, and how many of what kind."""
 
+import collections
 from typing import Any
 
 import polars as pl
 
 from experiments.judge.table import is_place
+from experiments.runs.store import Store
+from experiments.sweeps.plan import Plan
 
 _RUN = ['stratum', 'arm', 'n_layers', 'd_model', 'parameters', 'train_flops',
         'learning_rate', 'seed', 'instance', 'status', 'run']
@@ -29,13 +32,22 @@ def fields(table: pl.DataFrame) -> list[str]:
   return [name for name in table.columns if '.' in name]
 
 
-def counts(table: pl.DataFrame) -> dict[str, int]:
-  """Runs by status, and in all (`planned`)."""
-  runs = table.select(_RUN).unique()
-  by_status = dict(runs['status'].value_counts().rows())
-  return {'planned': runs.height} | {
-    status: by_status.get(status, 0)
-    for status in ('done', 'diverged', 'missing')}
+def counts(plan: Plan, table: pl.DataFrame) -> dict[str, int]:
+  """Distinct runs by status, and in all (`planned`), as `fathom plan` counts.
+
+  A run that stands in several arms counts once; one that others start from
+  counts too.
+  """
+  states: dict[str, set[str]] = {}
+  for run, status in table.select('run', 'status').unique().rows():
+    states.setdefault(run, set()).add(status)
+  store = Store(plan.runs)
+  found: collections.Counter[str] = collections.Counter()
+  for run in plan.run_ids():
+    own = states.get(run) or {'done' if store.done(run) else 'missing'}
+    found['missing' if 'missing' in own else min(own)] += 1
+  return {'planned': sum(found.values())} | {
+    status: found[status] for status in ('done', 'diverged', 'missing')}
 
 
 def missing(table: pl.DataFrame) -> list[dict[str, Any]]:

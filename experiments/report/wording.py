@@ -1,4 +1,4 @@
-"""Verdict words, tiers and manifests as a person reads them."""
+"""Signs, tiers and manifests as a person reads them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,27 +6,12 @@ from typing import Any
 
 from experiments.judge import numbers
 
-# word -> (sign, colour-blind safe with the word beside it; what it means)
-VERDICTS = {
-  'supported': ('✓', 'the interval lies beyond the smallest effect of '
-                'interest, or inside the band that was predicted'),
-  'refuted': ('✗', 'what was declared to refute it was shown: equivalence, the '
-              'opposite, or a counterexample'),
-  'conditional': ('◐', 'declared strata disagree: it holds in some and fails '
-                  'in others'),
-  'inconclusive': ('?', 'the interval allows both; more runs are needed'),
-  'invalid': ('!', 'a control failed, so the measurement says nothing'),
-  'incomplete': ('…', 'planned runs are missing, so no verdict is given'),
-  'not run': ('–', 'it was not asked for, so there is nothing to judge'),
-}
-# What one effect, or an exact property, can be beside.
-STATES = {
-  'equivalent': ('≈', 'shown to be smaller than the smallest effect of '
-                 'interest: the interval lies between minus and plus it'),
-  'opposite': ('✗', 'the interval lies beyond the smallest effect of interest '
-               'on the other side, or outside the band'),
-  'holds': ('✓', 'checked exactly, and no counterexample found'),
-  'fails': ('✗', 'there is a counterexample, and it is shown'),
+# A sign beside each verdict and state, so that colour alone says nothing.
+SIGNS = {
+  'supported': '✓', 'holds': '✓', 'equivalent': '≈', 'refuted': '✗',
+  'opposite': '✗', 'fails': '✗', 'conditional': '◐', 'inconclusive': '?',
+  'invalid': '!', 'incomplete': '…', 'not run': '–', 'not yet': '–',
+  'no evidence': '–',
 }
 TIERS = {
   'E0': 'exact',

@@ -27,6 +27,12 @@ class Part:
     figures: from the table's finished rows and the stratum's result to plots
       (see `experiments.report.figures`). None: the held-out loss.
     notes: what `fathom plan` adds in words.
+    sentence: from the stratum's result to what it shows, in a sentence or two
+      that a layman understands; '' where it has no words for that. None: the
+      declaration speaks for itself (see `experiments.report.sentence`).
+    problem: from the finished cells, each with its subject, to a picture of one
+      sample problem and a model's own answer, or to None where there is none
+      (see `experiments.report.picture`).
     optional: left out unless it is asked for by name; without it the claim has
       a verdict all the same.
   """
@@ -38,6 +44,8 @@ class Part:
   figures: Callable[[Any, Any], Sequence[Any]] | None = None
   notes: Callable[[str, Pins], Sequence[str]] | None = None
   optional: bool = False
+  sentence: Callable[[Any], str] | None = None
+  problem: Callable[[Sequence[tuple[Cell, Any]]], Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Experiment:
     claim: the statement that is judged, in our words; '' for none.
     reading: how the statement is taken where it could be taken otherwise.
     presets: the sizes it can be run at.
+    terms: words of its own that the report explains, {term: explanation}.
   """
 
   name: str
@@ -59,6 +68,8 @@ class Experiment:
   claim: str = ''
   reading: str = ''
   presets: tuple[str, ...] = PRESETS
+  terms: Mapping[str, str] = dataclasses.field(
+    default_factory=dict, compare=False)
 
   def __post_init__(self) -> None:
     """Raises TypeError or ValueError for parts or presets that are none."""

@@ -135,6 +135,7 @@ def publish(of, numbers, status='done', curves=()):
     if isinstance(cell.task, Train):
       store.publish(run, {
         'status': status, 'curves': list(curves), 'scores': {},
+        'others': {}, 'parameters': '',
         'timing': {'total': 3.0, 'runs': 2, 'device': 'cpu'}})
     rows = numbers(cell)
     if rows is not None:

@@ -27,7 +27,7 @@ from data.batch import Instance, Source
 from data.config import DataConfig
 from data.sources.hop_string import HopString, HopStringConfig
 from data.sources.pointer_chasing import PointerChasing, PointerChasingConfig
-from experiments.claims.depth import figures
+from experiments.claims.depth import figures, problems, words
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
 from experiments.runs.subject import Row, Subject
@@ -274,4 +274,5 @@ def _by_group(hits_B: jax.Array, group_B: jax.Array, groups: int) -> jax.Array:
                                      groups)
 
 
-PART = Part('composition', sweep, measure, declare, figures.composition, notes)
+PART = Part('composition', sweep, measure, declare, figures.composition, notes,
+            sentence=words.composition, problem=problems.composition)

@@ -37,7 +37,7 @@ import functools
 
 from data.config import DataConfig
 from data.sources.tree import TreeConfig
-from experiments.claims.depth import figures, levels
+from experiments.claims.depth import figures, levels, problems, words
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
 from experiments.sweeps import overrides
@@ -213,4 +213,5 @@ def declare(preset: str) -> Stratum:
     tier='E2' if preset == 'accelerator' else 'E1')
 
 
-PART = Part('hierarchy', sweep, levels.measure, declare, figures.hierarchy)
+PART = Part('hierarchy', sweep, levels.measure, declare, figures.hierarchy,
+            sentence=words.hierarchy, problem=problems.hierarchy)

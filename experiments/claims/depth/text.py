@@ -19,7 +19,7 @@ import numpy as np
 
 from data.config import DataConfig
 from data.sources.text import TextConfig
-from experiments.claims.depth import figures
+from experiments.claims.depth import figures, problems, words
 from experiments.instruments import lens
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
@@ -188,4 +188,5 @@ def unigram_bits_per_byte(run: Subject) -> float:
   return float(-np.log2(share_V[targets]).sum() / source.bytes_V[targets].sum())
 
 
-PART = Part('text', sweep, measure, declare, figures.text, notes)
+PART = Part('text', sweep, measure, declare, figures.text, notes,
+            sentence=words.text, problem=problems.text)

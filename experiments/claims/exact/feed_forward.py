@@ -226,4 +226,5 @@ def declare(preset: str) -> Stratum:
     tier='E0')
 
 
-PART = Part('feed_forward', sweep, measure, declare, figures.none)
+PART = Part('feed_forward', sweep, measure, declare, figures.none,
+            sentence=words.readings)

@@ -246,4 +246,5 @@ def declare(preset: str) -> Stratum:
     tier='E0')
 
 
-PART = Part('operations', sweep, measure, declare, figures.operations)
+PART = Part('operations', sweep, measure, declare, figures.operations,
+            sentence=words.readings)

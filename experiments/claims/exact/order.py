@@ -185,4 +185,5 @@ def declare(preset: str) -> Stratum:
     tier='E0')
 
 
-PART = Part('order', sweep, measure, declare, figures.none)
+PART = Part('order', sweep, measure, declare, figures.none,
+            sentence=words.readings)

@@ -147,4 +147,5 @@ def declare(preset: str) -> Stratum:
     tier='E0')
 
 
-PART = Part('round_trip', sweep, measure, declare, figures.none)
+PART = Part('round_trip', sweep, measure, declare, figures.none,
+            sentence=words.readings)

@@ -175,4 +175,5 @@ def declare(preset: str) -> Stratum:
     tier='E0')
 
 
-PART = Part('softmax', sweep, measure, declare, figures.none)
+PART = Part('softmax', sweep, measure, declare, figures.none,
+            sentence=words.readings)

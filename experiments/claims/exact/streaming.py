@@ -223,4 +223,5 @@ def declare(preset: str) -> Stratum:
     tier='E0')
 
 
-PART = Part('streaming', sweep, measure, declare, figures.none)
+PART = Part('streaming', sweep, measure, declare, figures.none,
+            sentence=words.readings)

@@ -1,0 +1,144 @@
+"""What each stratum shows, in words for a person who knows no statistics.
+
+A clause for each effect that decides, by its state: it says what was tested,
+and the size that was found. An effect that is called or declared otherwise has
+no clause; a stratum without any speaks through its declaration
+(`experiments.report.sentence`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from experiments.judge.numbers import brief, listed
+from experiments.judge.record import EffectResult, StratumResult
+
+# From an effect, in the state of that name, to what is said.
+Clauses = Mapping[str, Callable[[EffectResult], str]]
+# The name of an effect, and words that its statement must have.
+Key = tuple[str, str]
+
+
+def _hundred(effect: EffectResult) -> str:
+  """A difference of accuracies as questions in a hundred."""
+  return f'{round(100 * abs(effect.estimate))} in 100'
+
+
+def _least(effect: EffectResult) -> str:
+  """The least ratio that the interval allows, rounded down."""
+  return brief(int(10 * effect.low) / 10)
+
+
+SECOND_LAYER: Clauses = {
+  'supported': lambda e: (
+    f'to join two facts, two layers are right about {_hundred(e)} more often '
+    'than one layer of the same size, after the same amount of computing'),
+  'equivalent': lambda e: (
+    'to join two facts, two layers are about as good as one layer of the same '
+    'size'),
+  'opposite': lambda e: (
+    f'to join two facts, two layers are right about {_hundred(e)} less often '
+    'than one layer of the same size, after the same amount of computing'),
+  'inconclusive': lambda e: (
+    'whether two layers join two facts better than one layer of the same size '
+    'is open'),
+}
+THIRD_LAYER: Clauses = {
+  'supported': lambda e: (
+    f'to learn to join four facts, two layers take at least {_least(e)} times '
+    'the computing that three take'),
+  'equivalent': lambda e: (
+    'to learn to join four facts, two layers and three take about the same '
+    f'computing (less than {brief(e.smallest)} times either way)'),
+  'opposite': lambda e: (
+    'to learn to join four facts, three layers take more computing than two'),
+  'inconclusive': lambda e: (
+    'whether three layers learn to join four facts with less computing than '
+    'two is open'),
+}
+ORDER: Clauses = {
+  'supported': lambda e: (
+    'in sentences that grow like trees, later layers hold higher levels of the '
+    'tree'),
+  'equivalent': lambda e: (
+    'in sentences that grow like trees, higher levels show up at no later '
+    'layers'),
+  'opposite': lambda e: (
+    'in sentences that grow like trees, higher levels show up at earlier '
+    'layers'),
+  'inconclusive': lambda e: (
+    'in sentences that grow like trees, it is open whether later layers hold '
+    'higher levels'),
+}
+LAST_STEP: Clauses = {
+  'supported': lambda e: (
+    "up to the tree's height, the last layer still brings the answers closer "
+    'to the best possible ones'),
+  'equivalent': lambda e: (
+    "the last layer up to the tree's height brings the answers no closer to "
+    'the best possible ones, by any amount that counts'),
+  'opposite': lambda e: (
+    "the last layer up to the tree's height makes the answers worse"),
+  'inconclusive': lambda e: (
+    "whether the last layer up to the tree's height improves the answers is "
+    'open'),
+}
+INTERCHANGE: Clauses = {
+  'supported': lambda e: 'and what a layer holds of a level, the model uses',
+  'equivalent': lambda e: (
+    'but the model uses less of what its layers hold than was predicted'),
+  'opposite': lambda e: (
+    'but swapping what a layer holds moves the answers the wrong way'),
+  'inconclusive': lambda e: (
+    'whether the model uses what its layers hold is open'),
+}
+SAME, EQUAL = 'gain: fixed width', 'gain: equal cost'
+
+
+def composition(stratum: StratumResult) -> str:
+  """The price of a layer less, where facts are joined."""
+  return _sentence(stratum, {
+    ('second layer', 'one layer of equal parameters'): SECOND_LAYER,
+    ('third layer', 'FLOPs until two layers'): THIRD_LAYER})
+
+
+def hierarchy(stratum: StratumResult) -> str:
+  """Which layer holds, and uses, which level."""
+  return _sentence(stratum, {
+    ('order of levels', 'the level below'): ORDER,
+    ('last step', 'the last step alone'): LAST_STEP,
+    ('interchange', 'its value is used'): INTERCHANGE})
+
+
+def text(stratum: StratumResult) -> str:
+  """Whether more layers predict prose better, and against which rivals."""
+  found = {e.name: e for e in stratum.effects if e.name in (SAME, EQUAL)}
+  depths = re.match(r'(\d+) layers .* than (\d+), at the same width',
+                    found[SAME].statement) if SAME in found else None
+  if not depths:
+    return ''
+  more, fewer = (f'{n} layers' if n != '1' else 'one layer'
+                 for n in depths.groups())
+  rivals = {SAME: f'{fewer} of the same width',
+            EQUAL: 'a wider model of equal cost'}
+  said = {
+    'supported': f'{more} predict better than ',
+    'equivalent': f'{more} predict neither better nor worse, by any amount '
+                  'that counts, than ',
+    'opposite': f'{more} predict worse than ',
+    'inconclusive': f'it is open whether {more} predict better than '}
+  parts = []
+  for state, words in said.items():
+    own = [rivals[name] for name, e in found.items() if e.state == state]
+    if own:
+      parts.append(words + listed(own))
+  return f'On prose, {"; ".join(parts)}.'
+
+
+def _sentence(stratum: StratumResult, clauses: Mapping[Key, Clauses]) -> str:
+  """The clauses of the effects that have one, as a sentence; '' for none."""
+  said = [own[effect.state](effect)
+          for (name, phrase), own in clauses.items()
+          for effect in stratum.effects if effect.name == name
+          and phrase in effect.statement and effect.state in own]
+  text = '; '.join(said)
+  return f'{text[:1].upper()}{text[1:]}.' if said else ''

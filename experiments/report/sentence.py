@@ -1,0 +1,73 @@
+"""What a result says, in words for a person who knows no statistics.
+
+A part may bring its own words (`Part.sentence`). Where it has none, what was
+declared speaks: the statement of an effect as far as its state bears it out,
+and no further.
+"""
+
+from collections.abc import Sequence
+
+from experiments.judge.numbers import brief
+from experiments.judge.record import ClaimResult, EffectResult, StratumResult
+from experiments.sweeps.experiment import Experiment, Part
+
+MACHINERY = 'A test of the machinery: no evidence.'
+
+
+def of_claim(experiment: Experiment, result: ClaimResult) -> dict[str, str]:
+  """A sentence or two for each stratum that was run, by its name.
+
+  Args:
+    experiment: whose parts bring words of their own.
+    result: its verdict; of a smoke test one sentence under ''.
+  """
+  if result.evidence == 'smoke':
+    return {'': MACHINERY}
+  return {stratum.name: of_stratum(experiment.part(stratum.name), stratum)
+          for stratum in result.judged}
+
+
+def of_stratum(part: Part, stratum: StratumResult) -> str:
+  """What a stratum shows, by the part's own words where it has some."""
+  subject = stratum.title.partition(':')[0]
+  if stratum.verdict == 'incomplete':
+    return f'{subject}: not finished yet.'
+  if stratum.verdict == 'invalid':
+    return f'{subject}: a check of the experiment failed, so it shows nothing.'
+  own = part.sentence(stratum) if part.sentence else ''
+  return own or by_default(stratum)
+
+
+def by_default(stratum: StratumResult) -> str:
+  """What the declared statements say, by the states that were found."""
+  failing = [p.statement for p in stratum.properties if p.state == 'fails']
+  if failing:
+    total = len(stratum.properties)
+    held = total - len(failing)
+    return (f'{held} of {total} exact statements '
+            f'{"holds" if held == 1 else "hold"}. Not so: '
+            f'{"; ".join(f"“{statement}”" for statement in failing)}')
+  if not stratum.effects:
+    return stratum.prediction if stratum.properties else stratum.reason
+  return of_effect(_telling(stratum.effects, stratum.verdict))
+
+
+def of_effect(effect: EffectResult) -> str:
+  """The effect's statement, as far as its state bears it out."""
+  statement = effect.statement.rstrip('.')
+  if effect.state == 'supported':
+    return f'{statement}.'
+  size = f'{brief(effect.smallest)} {effect.unit}'.strip()
+  return {
+    'equivalent': f'No difference of {size} or more: “{statement}” makes none '
+                  'that counts.',
+    'opposite': f'The opposite was found of “{statement}”.',
+  }.get(effect.state, f'These runs do not decide whether “{statement}”.')
+
+
+def _telling(effects: Sequence[EffectResult], verdict: str) -> EffectResult:
+  """The first effect that shows what the verdict says, or the first of all."""
+  for effect in effects:
+    if (effect.state == 'supported') == (verdict == 'supported'):
+      return effect
+  return effects[0]
