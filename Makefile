@@ -11,7 +11,7 @@ COMMA := ,
 INSTALLED := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
 DEV := $(VENV)/installed-dev
 
-.PHONY: depth exact test test-fast lint smoke power clean
+.PHONY: depth exact test test-fast lint smoke power example clean
 
 depth: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=$(PRESET)
@@ -40,6 +40,20 @@ power: $(INSTALLED)
 	mkdir -p docs
 	$(BIN)/fathom power depth > docs/power.new
 	mv docs/power.new docs/power.md
+
+# Keeps the report of a finished `make depth` where everyone can look at it: one
+# file, its links to files that stay behind taken out, and its first screen.
+EXAMPLE := docs/example
+BROWSER ?= chromium --no-sandbox
+
+example: $(INSTALLED)
+	$(BIN)/fathom report depth --preset=cpu
+	mkdir -p $(EXAMPLE)
+	sed -E 's,<a href="(results\.[a-z]+|report\.md)">([^<]*)</a>,\2,g' \
+	  runs/depth/cpu/report.html > $(EXAMPLE)/report.html
+	$(BROWSER) --headless --hide-scrollbars --window-size=1280,1000 \
+	  --screenshot=$(CURDIR)/$(EXAMPLE)/report.png \
+	  file://$(CURDIR)/$(EXAMPLE)/report.html
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -153,11 +153,11 @@ def line_plot(plot: Plot, facets: Sequence[tuple[str, pl.DataFrame]],
       axes.set(title=title, xlabel=xlabel)
     for axes in grid[:, 0]:
       axes.set_ylabel(ylabel)
-    marks.legend(figure)
+    marks.legend(figure, lines_of.key())
     marks.blank(grid.flat[len(facets):])
 
   width = 5.0 if columns == 1 else min(10.4, 2.6 * columns)
-  return drawn(plot, rows, (width, 0.5 + 2.7 * lines), paint)
+  return drawn(plot, rows, (width, 0.7 + 2.7 * lines), paint)
 
 
 def curve_plot(plot: Plot, panels: Sequence[tuple[str, str, pl.DataFrame]],
@@ -183,7 +183,7 @@ def curve_plot(plot: Plot, panels: Sequence[tuple[str, str, pl.DataFrame]],
     for axes, (title, ylabel, part) in zip(grid.flat, panels):
       marks.curves(axes, part, along, by, names)
       axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=limits)
-    marks.legend(figure)
+    marks.legend(figure, [(marks.mean_sample(), marks.MEAN)])
     marks.blank(grid.flat[len(panels):])
 
   return drawn(plot, rows, (5.2 * columns, 0.5 + 2.6 * lines), paint)
@@ -214,7 +214,9 @@ def heat_plot(plot: Plot, rows: pl.DataFrame, across: str, up: str,
     for axes in grid[:, 0]:
       axes.set_ylabel(label(up))
     marks.blank(grid.flat[len(panels):])
-    figure.colorbar(image, ax=grid, shrink=0.9, aspect=14, pad=0.015)
+    figure.colorbar(image, ax=grid, shrink=0.9, aspect=14, pad=0.015,
+                    label=label(plot.metric))
+    marks.legend(figure)
 
   width = min(10.6, 1.1 + 0.52 * sum(n + 1 for _, n in panels[:4]) + columns)
   return drawn(plot, rows, (width, height * lines), paint)

@@ -16,6 +16,7 @@ from experiments.report.canvas import (
 )
 from experiments.report.wording import label
 
+MEAN = 'mean, 95 % interval'
 STATE_COLOURS = {'supported': PALETTE[2], 'equivalent': PALETTE[0],
                  'opposite': PALETTE[1], 'inconclusive': PALETTE[5]}
 
@@ -63,7 +64,7 @@ class Lines:
 
   def __init__(self, rows: pl.DataFrame, reference: float | None = None,
                negligible: float | None = None, share: bool = False,
-               along: str = 'n_layers'):
+               along: str = 'n_layers', reference_name: str = 'reference'):
     """Takes the rows of all facets.
 
     Args:
@@ -73,7 +74,9 @@ class Lines:
         is within this much (see `saturation`).
       share: whether values lie in [0, 1].
       along: the column that is drawn against; text is spread evenly.
+      reference_name: what the grey line is.
     """
+    self.reference_name = reference_name
     self.along = along
     self.names = rows['line'].unique(maintain_order=True).to_list()
     values = rows[along].drop_nulls().unique(maintain_order=True)
@@ -114,6 +117,21 @@ class Lines:
                   self._beside(self._at(self.ticks[-1]), edge))
     if self.share:
       axes.set_ylim(-0.03, 1.04)
+
+  def key(self) -> list[tuple[Any, str]]:
+    """What the legend says of all lines alike: (sample, words)."""
+    from matplotlib.lines import Line2D
+    dot = Line2D([], [], color=INK, marker='o', linestyle='', alpha=0.45,
+                 markersize=3.2, markeredgewidth=0)
+    found = [(mean_sample(), MEAN), (dot, 'one run')]
+    if self.reference is not None:
+      found.append((Line2D([], [], color=PALETTE[5], linestyle='--',
+                           linewidth=1.1), self.reference_name))
+    if any(self.rings.values()):
+      found.append((Line2D([], [], color=INK, marker='o', linestyle='',
+                           markerfacecolor='none', markersize=9),
+                    'n*, as good as the most layers'))
+    return found
 
   def _line(self, axes: Any, rows: pl.DataFrame, index: int) -> None:
     name, colour = self.names[index], PALETTE[index % len(PALETTE)]
@@ -227,7 +245,8 @@ def heat(axes: Any, rows: pl.DataFrame, across: str, up: str,
   if marked is not None and marked.height:
     means = summary(marked, up)
     axes.plot(means['mean'], means[up] + 0.32, 'D', color='#ffffff',
-              markeredgecolor=PALETTE[1], markeredgewidth=2, markersize=7)
+              markeredgecolor=PALETTE[1], markeredgewidth=2, markersize=7,
+              linestyle='', label=f'mean {label(marked["metric"][0])}')
   return image
 
 
@@ -253,12 +272,27 @@ def interval(axes: Any, effect: EffectResult) -> None:
   axes.grid(False)
 
 
-def legend(figure: Any) -> None:
-  """One legend above all facets, a line in several of them named once."""
+def mean_sample() -> Any:
+  """A mean with its interval, as a legend shows it."""
+  from matplotlib.lines import Line2D
+  return Line2D([], [], color=INK, marker='|', linestyle='', markersize=11,
+                markeredgewidth=1.2)
+
+
+def legend(figure: Any, more: Iterable[tuple[Any, str]] = ()) -> None:
+  """One legend above all facets, a line in several of them named once.
+
+  Args:
+    figure: whose axes have lines with labels.
+    more: further entries, (sample, words).
+  """
   lines: dict[str, Any] = {}
   for axes in figure.axes:
     handles, labels = axes.get_legend_handles_labels()
     lines = dict(zip(labels, handles)) | lines
+  lines |= {words: sample for sample, words in more}
+  if not lines:
+    return
   # A letter is about 0.075 inches wide, the sample line with its gaps 0.65.
   entry = 0.075 * max(map(len, lines), default=0) + 0.65
   columns = max(1, min(len(lines), int(figure.get_figwidth() / entry)))

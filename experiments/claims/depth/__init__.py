@@ -22,7 +22,7 @@ published settings; see `fathom plan`.
 Command. fathom run depth [--preset=cpu] [--strata=composition,hierarchy,text]
 """
 
-from experiments.claims.depth import composition, hierarchy, text
+from experiments.claims.depth import composition, hierarchy, text, words
 from experiments.sweeps.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -33,4 +33,5 @@ EXPERIMENT = Experiment(
   reading=('Adding layers, and not merely the parameters that come with '
            'them, lets a model compute what a shallower one cannot: more '
            'links, higher levels of a hierarchy, better predicted text.'),
-  parts=(composition.PART, hierarchy.PART, text.PART))
+  parts=(composition.PART, hierarchy.PART, text.PART),
+  terms=words.TERMS)

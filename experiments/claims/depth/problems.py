@@ -1,7 +1,7 @@
 """One sample problem of each stratum, and what the trained models answer.
 
 Always the first held-out example of its kind, and the first replicate of each
-arm: nothing is chosen by how it came out.
+kind of model: nothing is chosen by how it came out.
 """
 
 import functools
@@ -17,8 +17,8 @@ from data.sources.text import TextSource
 from data.sources.tree import Tree
 from experiments.report import picture, sketch
 from experiments.report.picture import Finished, Picture
-from experiments.report.wording import label
 from experiments.runs.subject import Subject
+from experiments.sweeps import cost
 from model import ModelConfig
 
 EXAMPLES = 64  # among them at least one of each link count
@@ -34,17 +34,15 @@ def _beliefs(config: ModelConfig, params: dict,
 
 
 def composition(done: Finished) -> Picture | None:
-  """A cycle, a question about it, and each arm's answer."""
-  asked = [(label(cell.arm), run) for cell, run in done
-           if isinstance(run.source, PointerChasing)
-           and not run.source.chain_of_thought]
-  asked = _first_of_each(asked)
+  """A cycle, a question about it, and each model's answer."""
+  asked = _first_of_each([run for _, run in done
+                          if isinstance(run.source, PointerChasing)
+                          and not run.source.chain_of_thought])
   if not asked:
     return None
-  source = asked[0][1].source
+  source = asked[0].source
   assert isinstance(source, PointerChasing)
-  asked = [(arm, run) for arm, run in asked if run.source == source]
-  batch = asked[0][1].held_out(EXAMPLES)
+  batch = asked[0].held_out(EXAMPLES)
   group = len(source.hops) - 1  # the most links
   row = int(np.argmax(np.asarray(batch.group_B) == group))
   v, k = source.symbols, source.hops[group]
@@ -55,12 +53,12 @@ def composition(done: Finished) -> Picture | None:
     path.append(edges[path[-1]])
   names = [chr(ord('A') + symbol) for symbol in path]
   answers = []
-  for arm, run in asked[:MODELS]:
+  for run in asked:
     belief_V = np.asarray(_beliefs(run.config.model, run.params,
                                    batch.tokens_BT[row:row + 1]))[0, v]
     said = int(belief_V.argmax()) - source.first_symbol
     name = chr(ord('A') + said) if 0 <= said < v else 'no symbol'
-    answers.append((f'{arm}, {_size(run)}', f'{name} ({belief_V.max():.0%})',
+    answers.append((_size(run), f'{name} ({belief_V.max():.0%})',
                     name == names[k]))
   prompt = '  '.join(f'{chr(65 + a)}→{chr(65 + b)}' for a, b in (
     divmod(int(token), v) for token in batch.tokens_BT[row, :v]))
@@ -79,7 +77,7 @@ def composition(done: Finished) -> Picture | None:
     'A model reads the links as they stand above; the ring is drawn for us. '
     'Blue: the links to follow. Green: the answer. In brackets: how sure the '
     'model is. The first held-out question with the most links, the first run '
-    'of each arm: one question decides nothing.',
+    'of each kind: one question decides nothing.',
     f'The answer is {names[k]}. {told}.',
     (3.9, 3.3 + 0.3 * len(answers)), paint)
 
@@ -132,28 +130,26 @@ def hierarchy(done: Finished) -> Picture | None:
 
 
 def text(done: Finished) -> Picture | None:
-  """A held-out line, and what each arm expected before each next piece."""
-  asked = _first_of_each([(label(cell.arm), run) for cell, run in done
+  """A held-out line, and what each model expected at each place."""
+  asked = _first_of_each([run for _, run in done
                           if isinstance(run.source, TextSource)])
   if not asked:
     return None
-  source = asked[0][1].source
-  asked = [(arm, run) for arm, run in asked if run.source == source]
+  source = asked[0].source
   assert isinstance(source, TextSource)
-  batch = asked[0][1].held_out(1)
+  batch = asked[0].held_out(1)
   targets_T = np.asarray(batch.targets_BT)[0, -LETTERS:]
   rows = [('the text', [_shown(source, t) for t in targets_T],
            [0.0] * len(targets_T))]
   told = []
-  for arm, run in asked[:MODELS]:
+  for run in asked:
     belief_TV = np.asarray(_beliefs(run.config.model, run.params,
                                     batch.tokens_BT))[0, -LETTERS:]
     taken_T = belief_TV[np.arange(len(targets_T)), targets_T]
     bits = float(-np.log2(taken_T).sum())
-    rows.append((f'{arm}, {_size(run)}',
-                 [_shown(source, t) for t in belief_TV.argmax(-1)],
-                 list(taken_T)))
-    told.append(f'{arm}, {_size(run)}: {bits:.0f} bits')
+    rows.append((_size(run), [_shown(source, t) for t in
+                               belief_TV.argmax(-1)], list(taken_T)))
+    told.append(f'{_size(run)}: {bits:.0f} bits')
 
   def paint(figure):
     sketch.letters(figure.subplots(), rows)
@@ -164,24 +160,28 @@ def text(done: Finished) -> Picture | None:
     'place, having read only what stands before. The greener, the more '
     'probability it gave to what really came. Surprise at this line: '
     f'{"; ".join(told)}; fewer is better. The first held-out line and the '
-    'first run of each arm: one line decides nothing.',
+    'first run of each kind: one line decides nothing.',
     f'“{"".join(rows[0][1])}”. Surprise: {"; ".join(told)}.',
     (6.4, 0.5 + 0.34 * len(rows)), paint)
 
 
-def _first_of_each(asked: Sequence[tuple[str, Subject]]
-                   ) -> list[tuple[str, Subject]]:
-  """The first run of each arm, layer count and width."""
-  first: dict[tuple[str, int, int], tuple[str, Subject]] = {}
-  for arm, run in asked:
+def _first_of_each(runs: Sequence[Subject]) -> list[Subject]:
+  """The first run of each kind of model, of those that read alike."""
+  first: dict[tuple[str, int, int, int], Subject] = {}
+  for run in runs:
     config = run.config.model
-    first.setdefault((arm, config.n_layers, config.d_model), (arm, run))
-  return list(first.values())
+    kind = (config.layers, config.n_layers, config.d_model,
+            cost.parameters(run.config))
+    if run.source == runs[0].source:
+      first.setdefault(kind, run)
+  return list(first.values())[:MODELS]
 
 
 def _size(run: Subject) -> str:
-  n = run.config.model.n_layers
-  return f'{n} layer{"" if n == 1 else "s"}'
+  """'2 layers, 18,000 parameters', to two digits."""
+  n, size = run.config.model.n_layers, cost.parameters(run.config)
+  return (f'{n} layer{"" if n == 1 else "s"}, '
+          f'{float(f"{size:.2g}"):,.0f} parameters')
 
 
 def _shown(source: TextSource, token: int) -> str:

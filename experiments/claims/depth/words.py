@@ -17,6 +17,28 @@ Clauses = Mapping[str, Callable[[EffectResult], str]]
 # The name of an effect, and words that its statement must have.
 Key = tuple[str, str]
 
+# What the report explains beside its own terms.
+TERMS = {
+  'interchange': 'the value of one thing inside a layer is swapped for that of '
+                 'another input; the answer has to change as if the input had',
+  'decodability': 'how well a simple probe reads something from a layer: 0 as '
+                  'from the untrained network, 1 as exact inference would',
+  'probe': 'a small classifier, trained to read something from a layer',
+  'selectivity': 'by how much a probe reads real things better than arbitrary '
+                 'ones: a probe that learns anything proves nothing',
+  'Bayes': 'exact inference: the best that anyone could know from what is read',
+  'excess': 'how far above the best possible loss',
+  'grammar': 'the rules by which sentences grow, drawn anew for each instance',
+  'filtered grammar': 'a grammar without the levels in between, so without a '
+                      'hierarchy to find',
+  'emergence': 'the first layer at which a level can nearly be read as well as '
+               'anywhere',
+  'chain of thought': 'the model writes its steps down before the answer',
+  'looped': 'one layer with one set of parameters, applied several times',
+  'logit lens': 'what would be predicted, were the model to end at that layer',
+  'KL': 'how many bits it costs to take one set of probabilities for another',
+}
+
 
 def _hundred(effect: EffectResult) -> str:
   """A difference of accuracies as questions in a hundred."""

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from experiments.claims.exact import figures, layer
+from experiments.claims.exact import figures, layer, words
 from experiments.claims.exact.counterexample import (
   all_are,
   beyond,

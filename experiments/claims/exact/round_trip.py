@@ -21,7 +21,7 @@ import model
 from data.errors import InputError
 from data.text import corpus, tokenizer
 from data.text.tokenizer import Tokenizer
-from experiments.claims.exact import figures, layer
+from experiments.claims.exact import figures, layer, words
 from experiments.claims.exact.counterexample import all_are, beyond
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.subject import Row, Subject

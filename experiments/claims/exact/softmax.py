@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import model
-from experiments.claims.exact import figures, layer
+from experiments.claims.exact import figures, layer, words
 from experiments.claims.exact.counterexample import all_are, beyond
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.subject import Row, Subject

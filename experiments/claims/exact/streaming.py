@@ -27,7 +27,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import model
-from experiments.claims.exact import figures, layer
+from experiments.claims.exact import figures, layer, words
 from experiments.claims.exact.counterexample import all_are, beyond
 from experiments.judge.declaration import Property, Rule, Stratum
 from experiments.runs.store import PARAMS, Store

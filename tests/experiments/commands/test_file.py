@@ -168,14 +168,14 @@ def test_what_init_writes_runs_among_traps(trapped):
   assert fathom('init', 'idea', cwd=trapped)[0] == 0
   code, printed = fathom('run', 'idea/idea.py', '--preset=smoke', cwd=trapped)
   assert code == 0, printed
-  assert 'INVALID' in printed  # ten steps teach nothing: its control says so
+  assert printed.splitlines()[-2] == 'A test of the machinery: no evidence.'
   folder = trapped / 'runs' / 'idea' / 'smoke'
   assert (folder / 'figures' / 'links-accuracy.svg').exists()
   assert 'second layer' in (folder / 'report.md').read_text()
   code, printed = fathom('run', 'idea/idea.py', '--preset=smoke', cwd=trapped)
   assert '4 runs, 4 done already' in printed
   for verb, says in (('status', '4/4 runs done'), ('results', 'rows from 4/4'),
-                     ('report', 'INVALID'), ('config', 'model.n_layers')):
+                     ('report', 'no evidence'), ('config', 'model.n_layers')):
     code, printed = fathom(verb, 'idea/idea.py', '--preset=smoke', cwd=trapped)
     assert code == 0, printed
     assert says in printed
