@@ -183,7 +183,7 @@ def judge(plan: Plan, claim: Claim, rows: pl.DataFrame) -> ClaimResult:
   """The verdict on what is finished."""
   planned = collections.Counter({part.name: 0 for part in plan.parts})
   planned.update(cell.stratum for cell in {
-    (c.stratum, c.arm, c.task): c for c in plan.cells}.values())
+    (c.stratum, c.task): c for c in plan.cells}.values())
   optional = [part.name for part in plan.experiment.parts if part.optional]
   return verdict.judge(
     claim, rows, planned, manifest.code()['commit'],

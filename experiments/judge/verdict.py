@@ -46,8 +46,8 @@ def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
   Args:
     claim: what was declared.
     table: the results, one number a row (see `experiments.judge.table`).
-    planned: how many cells (arm and run) each stratum has that is run; the
-      claim's other strata are left out.
+    planned: how many runs each stratum has that is run; the claim's other
+      strata are left out.
     commit: of the code that judges.
     smoke: the runs were a smoke test.
     sealed: what the seal says.
@@ -179,7 +179,7 @@ def _void(stratum: Stratum, table: pl.DataFrame, planned: Mapping[str, int],
           verdict: Verdict, because: str) -> StratumResult:
   """A stratum without effects, its cells counted."""
   cells = (table.filter(pl.col('stratum') == stratum.name)
-           .select('arm', 'run', 'status').unique())
+           .select('run', 'status').unique())
   finished = cells.filter(pl.col('status') != 'missing').height
   total = max(planned.get(stratum.name, 0), cells.height)
   return StratumResult(

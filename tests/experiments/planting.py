@@ -113,7 +113,7 @@ SEALED = Sealed('9f' * 32)
 def judged(of, rows, sealed=SEALED, smoke=False):
   """The claim of a plan, judged on a table."""
   planned = {part.name: len({
-    (c.arm, c.task) for c in of.cells if c.stratum == part.name})
+    c.task for c in of.cells if c.stratum == part.name})
     for part in of.parts}
   return verdict.judge(
     conclusion.declared(of), rows, planned, '0123456789abcdef', smoke, sealed,
