@@ -6,6 +6,7 @@ no clause; a stratum without any speaks through its declaration
 (`experiments.report.sentence`).
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -47,35 +48,48 @@ def _hundred(effect: EffectResult) -> str:
 
 def _least(effect: EffectResult) -> str:
   """The least ratio that the interval allows, rounded down."""
-  return brief(int(10 * effect.low) / 10)
+  low = effect.low if math.isfinite(effect.low) else effect.smallest or 1.0
+  return brief(math.floor(10 * low) / 10)
 
 
-SECOND_LAYER: Clauses = {
+TWO_LINKS: Clauses = {
   'supported': lambda e: (
-    f'to join two facts, two layers are right about {_hundred(e)} more often '
-    'than one layer of the same size, after the same amount of computing'),
+    f'to learn to join two facts, one layer takes at least {_least(e)} times '
+    'the computing that two layers of the same size take'),
   'equivalent': lambda e: (
-    'to join two facts, two layers are about as good as one layer of the same '
-    'size'),
+    'to learn to join two facts, one layer and two of the same size take about '
+    f'the same computing (less than {brief(e.smallest)} times either way)'),
   'opposite': lambda e: (
-    f'to join two facts, two layers are right about {_hundred(e)} less often '
-    'than one layer of the same size, after the same amount of computing'),
+    'to learn to join two facts, two layers take more computing than one of '
+    'the same size'),
   'inconclusive': lambda e: (
-    'whether two layers join two facts better than one layer of the same size '
-    'is open'),
+    'whether two layers learn to join two facts with less computing than one '
+    'of the same size is open'),
 }
-THIRD_LAYER: Clauses = {
+LATE: Clauses = {
   'supported': lambda e: (
-    f'to learn to join four facts, two layers take at least {_least(e)} times '
+    'with four times the training two layers are still right about '
+    f'{_hundred(e)} more often'),
+  'equivalent': lambda e: (
+    'with four times the training they are about equally often right'),
+  'opposite': lambda e: (
+    'with four times the training two layers are right about '
+    f'{_hundred(e)} less often'),
+  'inconclusive': lambda e: (
+    'which is right more often after four times the training is open'),
+}
+FOUR_LINKS: Clauses = {
+  'supported': lambda e: (
+    f'to learn to join four, two layers take at least {_least(e)} times '
     'the computing that three take'),
   'equivalent': lambda e: (
-    'to learn to join four facts, two layers and three take about the same '
+    'to learn to join four, two layers and three take about the same '
     f'computing (less than {brief(e.smallest)} times either way)'),
   'opposite': lambda e: (
-    'to learn to join four facts, three layers take more computing than two'),
+    'to learn to join four, three layers take more computing than two'),
   'inconclusive': lambda e: (
-    'whether three layers learn to join four facts with less computing than '
-    'two is open'),
+    'whether three layers learn to join four with less computing than two is '
+    'open'),
 }
 ORDER: Clauses = {
   'supported': lambda e: (
@@ -113,14 +127,17 @@ INTERCHANGE: Clauses = {
   'inconclusive': lambda e: (
     'whether the model uses what its layers hold is open'),
 }
-SAME, EQUAL = 'gain: fixed width', 'gain: equal cost'
+SAME = 'gain: fixed width'
+EQUAL = {f'gain: equal {what}': f'a wider model of equal {what}'
+         for what in ('cost', 'parameters', 'FLOPs')}
 
 
 def composition(stratum: StratumResult) -> str:
   """The price of a layer less, where facts are joined."""
   return _sentence(stratum, {
-    ('second layer', 'one layer of equal parameters'): SECOND_LAYER,
-    ('third layer', 'FLOPs until two layers'): THIRD_LAYER})
+    ('two links, price', 'FLOPs until one layer of equal'): TWO_LINKS,
+    ('two links, late', 'four times as many'): LATE,
+    ('four links, price', 'FLOPs until two layers'): FOUR_LINKS})
 
 
 def hierarchy(stratum: StratumResult) -> str:
@@ -133,15 +150,14 @@ def hierarchy(stratum: StratumResult) -> str:
 
 def text(stratum: StratumResult) -> str:
   """Whether more layers predict prose better, and against which rivals."""
-  found = {e.name: e for e in stratum.effects if e.name in (SAME, EQUAL)}
+  found = {e.name: e for e in stratum.effects if e.name in (SAME, *EQUAL)}
   depths = re.match(r'(\d+) layers .* than (\d+), at the same width',
                     found[SAME].statement) if SAME in found else None
   if not depths:
     return ''
   more, fewer = (f'{n} layers' if n != '1' else 'one layer'
                  for n in depths.groups())
-  rivals = {SAME: f'{fewer} of the same width',
-            EQUAL: 'a wider model of equal cost'}
+  rivals = {SAME: f'{fewer} of the same width', **EQUAL}
   said = {
     'supported': f'{more} predict better than ',
     'equivalent': f'{more} predict neither better nor worse, by any amount '

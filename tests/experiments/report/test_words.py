@@ -77,10 +77,12 @@ def test_a_smoke_test_says_one_thing(claim):
 
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize(('say', 'name', 'statement'), [
-  (words.composition, 'second layer', 'Two links: two layers over one layer of '
-   'equal parameters, after equal FLOPs.'),
-  (words.composition, 'third layer', 'Four links: FLOPs until two layers solve '
-   'them, over those of three layers.'),
+  (words.composition, 'two links, price', 'Two links: FLOPs until one layer of '
+   'equal parameters solves them, over those of two layers.'),
+  (words.composition, 'two links, late', 'Two links, after 96 billion FLOPs, '
+   'four times as many: accuracy of two layers over one layer.'),
+  (words.composition, 'four links, price', 'Four links: FLOPs until two layers '
+   'solve them, over those of three layers.'),
   (words.hierarchy, 'order of levels', 'A level emerges half a layer or more '
    'after the level below it.'),
   (words.hierarchy, 'last step', '3 layers come closer to Bayes than 2 (the '
@@ -101,10 +103,10 @@ def test_depth_has_a_sentence_for_each_state(say, name, statement, state,
 
 
 def test_numbers_in_sentences_claim_no_more_than_was_shown(effect):
-  third = stratum(effect, 'third layer', 'FLOPs until two layers solve them.')
-  assert 'at least 2.3 times' in words.composition(third)
-  second = stratum(effect, 'second layer', 'over one layer of equal parameters')
-  assert 'about 43 in 100 more often' in words.composition(second)
+  price = stratum(effect, 'four links, price', 'FLOPs until two layers solve.')
+  assert 'at least 2.3 times' in words.composition(price)
+  late = stratum(effect, 'two links, late', 'Four, or four times as many.')
+  assert 'about 43 in 100 more often' in words.composition(late)
 
 
 def test_equal_states_of_text_are_told_together(effect):
