@@ -130,6 +130,11 @@ def test_a_part_of_a_claim_is_not_the_claim(tmp_path):
   assert told.reason == ('Supported on composition only; hierarchy and text '
                          'were not run.')
   record = json.loads((of.output / 'verdict.json').read_text())
+  said = record['words']['composition']
+  assert told.lines == [told.title, said, f'Supported. {told.reason}',
+                        f'Report: {told.page}']
+  assert said in told.page.read_text(encoding='utf-8')
+  assert record['cost']['composition']['worker_seconds'] > 0
   assert record['partial'] is True
   assert record['left_out'] == ['hierarchy', 'text']
   page = told.page.read_text(encoding='utf-8')
