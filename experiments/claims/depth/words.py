@@ -41,9 +41,9 @@ TERMS = {
 }
 
 
-def _hundred(effect: EffectResult) -> str:
+def _hundred(effect: EffectResult) -> int:
   """A difference of accuracies as questions in a hundred."""
-  return f'{round(100 * abs(effect.estimate))} in 100'
+  return round(100 * abs(effect.estimate))
 
 
 def _least(effect: EffectResult) -> str:
@@ -68,15 +68,15 @@ TWO_LINKS: Clauses = {
 }
 LATE: Clauses = {
   'supported': lambda e: (
-    'with four times the training two layers are still right about '
-    f'{_hundred(e)} more often'),
+    'at the end of training two layers are still right in about '
+    f'{_hundred(e)} more of 100 cases'),
   'equivalent': lambda e: (
-    'with four times the training they are about equally often right'),
+    'at the end of training they are about equally often right'),
   'opposite': lambda e: (
-    'with four times the training two layers are right about '
-    f'{_hundred(e)} less often'),
+    'at the end of training two layers are right in about '
+    f'{_hundred(e)} fewer of 100 cases'),
   'inconclusive': lambda e: (
-    'which is right more often after four times the training is open'),
+    'which is right more often at the end of training is open'),
 }
 FOUR_LINKS: Clauses = {
   'supported': lambda e: (

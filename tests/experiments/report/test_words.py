@@ -106,7 +106,7 @@ def test_numbers_in_sentences_claim_no_more_than_was_shown(effect):
   price = stratum(effect, 'four links, price', 'FLOPs until two layers solve.')
   assert 'at least 2.3 times' in words.composition(price)
   late = stratum(effect, 'two links, late', 'Four, or four times as many.')
-  assert 'about 43 in 100 more often' in words.composition(late)
+  assert 'about 43 more of 100 cases' in words.composition(late)
 
 
 def test_equal_states_of_text_are_told_together(effect):
