@@ -37,7 +37,8 @@ def table(plan):
     rows = planting.add(rows, metric, value, places, stratum=stratum)
   for metric in ('decodability', 'interchange_accuracy'):
     rows = planting.add(
-      rows, metric, lambda run, layer, level: 1 / (1 + abs(layer - level)),
+      rows, metric, lambda run, layer, level:
+      (0.5 if 'filtered' in run['arm'] else 1) / (1 + abs(layer - level)),
       grid, stratum='hierarchy', n_layers=4)
   rows = planting.add(
     rows, 'emergence_layer', lambda run, level: float(level),

@@ -85,8 +85,8 @@ def test_the_tree_shows_what_exact_inference_says(smoke):
   done = untrained(smoke, 'hierarchy', 1)
   found = problems.hierarchy(done)
   run = done[0][1]
-  batch = run.held_out(1)
-  belief = run.source.posteriors(run.instance, batch.tokens_BT)
+  batch = run.held_out(problems.EXAMPLES)
+  belief = run.source.posteriors(run.instance, batch.tokens_BT[:1])
   root_V = np.asarray(belief[run.source.levels])[0, 0]
   assert (f'the root: exact inference says {"abcd"[root_V.argmax()]} '
           f'({root_V.max():.0%})') in found.told
