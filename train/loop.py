@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from train import distributed, programs
+from train import distributed, programs, scores
 from train.checkpoint import Checkpoints
 from train.config import Config
 from train.feeds import Feed
@@ -21,12 +21,17 @@ from train.stop import Divergence, Preempted
 
 
 class Chunk(NamedTuple):
-  """Steps [start, end) and their metrics, still on the device."""
+  """Steps [start, end) and their metrics, still on the device.
+
+  `sums` are those of the evaluation after the last step, for each held-out
+  source; none where nothing is evaluated.
+  """
 
   start: int
   end: int
   metrics: dict[str, jax.Array]
   data_wait: float  # seconds
+  sums: Sequence[dict[str, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +89,15 @@ class Loop:
           state, end - step, self.hyper, instance)
       # Metrics are fetched one chunk late, while the device works on this one.
       ready = [pending] if pending else []
-      pending = Chunk(step, end, metrics, waited)
+      ends = end == config.steps
+      evaluates = _is_due(config.evaluate_every, end) and not ends
+      pending = Chunk(step, end, metrics, waited,
+                      self._evaluate(state) if evaluates else ())
       step = end
-      ends = step == config.steps
       stops = hooks.preempted() and not ends
-      evaluates = _is_due(config.evaluate_every, step) and not ends
       saves = stops or _is_due(config.checkpoint_every, step) or (
         ends and bool(config.checkpoint_every))
-      if evaluates or saves or ends or step in profile.stops:
+      if saves or ends or step in profile.stops:
         ready.append(pending)  # waits for the chunk
         pending = None
       for chunk in ready:
@@ -100,8 +106,6 @@ class Loop:
       spent = clock.seconds['step'] + clock.seconds['data_wait']
       hooks.progress(step, (finished - first) * tokens_per_step
                      / max(spent, 1e-9))
-      if evaluates:
-        self._evaluate(state, step)
       self._save(state, saves, stops)
       if stops:
         raise Preempted(step)
@@ -112,7 +116,7 @@ class Loop:
     return state
 
   def _record(self, chunk: Chunk, divergence: Divergence) -> None:
-    """Fetches a chunk's metrics and writes their line."""
+    """Fetches a chunk's metrics and scores, and writes their lines."""
     clock = self.hooks.goodput
     with clock.part('step'):
       fetched = distributed.fetch(chunk.metrics)
@@ -121,6 +125,13 @@ class Loop:
                  **{k: v.mean(0).tolist() for k, v in values.items()},
                  'seconds': round(clock.lap(), 6),
                  'data_wait': round(chunk.data_wait, 4)})
+    for held_out, sums in zip(self.held_out, chunk.sums):
+      with clock.part('evaluate'):
+        found = scores.summarise(sums)
+      source = {'source': held_out.name} if held_out.name else {}
+      self._write({'step': chunk.end, 'split': 'validation', **source,
+                   **{k: v.tolist() for k, v in found.items()},
+                   'data_wait': 0.0})
     divergence.check(chunk.start, values['loss'], values['grad_norm'],
                      self._last_saved)
 
@@ -128,18 +139,11 @@ class Loop:
     self.checkpoints.wait()  # one may be on its way
     return self.checkpoints.newest
 
-  def _evaluate(self, state: State, step: int) -> None:
-    """Scores the run's own source, then the others; a line for each."""
-    clock = self.hooks.goodput
-    with clock.part('evaluate'):
+  def _evaluate(self, state: State) -> Sequence[dict[str, jax.Array]]:
+    """Scores the run's own source, then the others; waits for no device."""
+    with self.hooks.goodput.part('evaluate'):
       params = self.program.params(state)
-    for held_out in self.held_out:
-      with clock.part('evaluate'):
-        scores = held_out.scores(params, 'validation')
-      source = {'source': held_out.name} if held_out.name else {}
-      self._write({'step': step, 'split': 'validation', **source,
-                   **{k: v.tolist() for k, v in scores.items()},
-                   'data_wait': 0.0})
+      return [h.sums(params, 'validation') for h in self.held_out]
 
   def _save(self, state: State, saves: bool, stops: bool) -> None:
     with self.hooks.goodput.part('checkpoint'):

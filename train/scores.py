@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 from data.batch import Source
@@ -32,9 +33,13 @@ class HeldOut:
 
   def scores(self, params: Any, split: str) -> dict[str, np.ndarray]:
     """Scores of all replicas on the first batches of a split."""
+    return summarise(self.sums(params, split))
+
+  def sums(self, params: Any, split: str) -> dict[str, jax.Array]:
+    """What `summarise` makes scores of, still on the device."""
     batches = programs.evaluation_batches(self.config, self.source, split)
-    return summarise(self.program.evaluate(
-      params, self.feed.held_out(split, batches), split))
+    return self.program.evaluate(
+      params, self.feed.held_out(split, batches), split)
 
 
 def summarise(sums: dict[str, Any]) -> dict[str, np.ndarray]:

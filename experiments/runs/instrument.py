@@ -95,8 +95,8 @@ def stored(store: Store, task: Task) -> Subject:
   assert result, f'run {run} is not finished'
   scores = _arrays(result['scores'])
   others = {name: _arrays(each) for name, each in result['others'].items()}
-  return Subject(run, task, scores, others, params(store, task),
-                 initial(store, task))
+  return Subject(run, task, scores, others, result['curves'],
+                 params(store, task), initial(store, task))
 
 
 def _arrays(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -147,7 +147,7 @@ def rows(store: Store, task: Task, part: Part) -> list[Mapping[str, Any]]:
   run = run_id(task)
   result = store.result(run) or {'curves': []}
   curve = [dataclasses.asdict(Row(
-    'validation_loss', point['loss'],
-    {k: v for k, v in point.items() if k != 'loss'}))
+    'validation_loss', float(np.mean(point['loss'])),
+    {k: point[k] for k in ('step', 'source') if k in point}))
     for point in result['curves']]
   return [*curve, *(store.measurement(run, name(of(part))) or [])]

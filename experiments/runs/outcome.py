@@ -72,7 +72,8 @@ def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
       'parameters': store.keep_params(run, mine) if mine else None})
     if survived[r]:
       subjects.append(Subject(
-        run, group.tasks[r], own, further, _params(store, group.tasks[r], mine),
+        run, group.tasks[r], own, further, points[r],
+        _params(store, group.tasks[r], mine),
         _initial(store, fitted, r, group.tasks[r])))
   return subjects
 
@@ -112,9 +113,10 @@ def curves(path: Path, replicas: int,
            steps: int) -> list[list[dict[str, Any]]]:
   """The held-out learning curves in a metrics file, for each replica.
 
-  Up to the last of `steps`, whose scores are those of the run. The training
-  loss stays in the file: it is averaged over chunks, whose length is no part of
-  a run's identity.
+  A point is {step, source, loss, accuracy, …}, each score a list by group, and
+  `source` there only where it is a further one. Up to the last of `steps`,
+  whose scores are those of the run. The training loss stays in the file: it is
+  averaged over chunks, whose length is no part of a run's identity.
   """
   points: list[list[dict[str, Any]]] = [[] for _ in range(replicas)]
   for line in metrics.read(path):
@@ -122,9 +124,10 @@ def curves(path: Path, replicas: int,
       continue
     for r in range(replicas):
       if None not in line['loss'][r]:
-        source = {k: line[k] for k in ('source',) if k in line}
-        points[r].append({'step': line['step'], **source,
-                          'loss': float(np.mean(line['loss'][r]))})
+        points[r].append({
+          name: value[r] if isinstance(value, list) else value
+          for name, value in line.items() if name not in ('split', 'data_wait')
+        })
   return points
 
 

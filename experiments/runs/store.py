@@ -28,7 +28,7 @@ from experiments.machine.usage import UsageError
 from experiments.runs.subject import Params
 from experiments.sweeps.packing import Group
 
-SCHEMA = 2
+SCHEMA = 3
 PARAMS = 'params.safetensors'
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -48,6 +48,7 @@ class Subject:
   def __init__(self, run_id: str, task: Task,
                scores: Mapping[str, np.ndarray] | None = None,
                others: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+               points: Sequence[Mapping[str, Any]] = (),
                params: Callable[[], Params] | None = None,
                initial: Callable[[], Params] | None = None):
     """Describes a subject; parameters are fetched when they are asked for."""
@@ -55,12 +56,28 @@ class Subject:
     self.task = task
     self.scores = scores or {}
     self.others = others or {}
+    self._points = points
     self._params, self._initial = params, initial
 
   @property
   def case(self) -> Any:
     """What an exact task is about."""
     return getattr(self.task, 'case', None)
+
+  @functools.cached_property
+  def curve(self) -> Mapping[str, np.ndarray]:
+    """The held-out scores in the course of training, on its own source.
+
+    Returns:
+      `step`, (points,), the updates taken at each evaluation
+      (`train.evaluate_every`) and at the last, which has `scores`; and each
+      score by its name, (points, groups).
+    """
+    own = [point for point in self._points if 'source' not in point]
+    steps = [*(point['step'] for point in own), self.config.train.steps]
+    return {'step': np.array(steps),
+            **{name: np.array([*(point[name] for point in own), last])
+               for name, last in self.scores.items()}}
 
   @functools.cached_property
   def config(self) -> Config:

@@ -229,19 +229,47 @@ def test_a_finished_run_is_never_published_again(tmp_path):
   assert rows(planned, planned.cells[1].task, 'one') == values
 
 
-def test_told_to_stop_it_goes_on_to_the_same_bits(tmp_path):
-  whole = make(tmp_path / 'whole', part('one', norm))
+def scored(subject):
+  """Its learning curve, point by point and group by group."""
+  return [Row('scored', value, {'step': int(step), 'group': group})
+          for step, values in zip(subject.curve['step'],
+                                  subject.curve['accuracy'], strict=True)
+          for group, value in enumerate(values)]
+
+
+def killed():
+  raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('stop', [lambda: True, killed])
+def test_stopped_it_goes_on_to_the_same_bits(tmp_path, stop):
+  def sweep(preset, pins):
+    base = overrides.replace(TINY, {
+      'train.evaluate_every': 2, 'train.checkpoint_every': 3})
+    return algebra.cells('one', 'plain', algebra.product(
+      base, {'train.seed': range(2)}, pins))
+
+  whole = make(tmp_path / 'whole', part('one', scored, sweep))
   assert do(whole) == 0
-  cut = make(tmp_path / 'cut', part('one', norm))
-  asked = iter([False, False, True])  # at the start, and in two chunks
-  assert do(cut, lambda: next(asked)) == usage.PREEMPTED
+  cut = make(tmp_path / 'cut', part('one', scored, sweep))
+  asked = iter([*[lambda: False] * 5, stop])  # at the start, and in each chunk
+  if stop is killed:
+    with pytest.raises(KeyboardInterrupt):
+      do(cut, lambda: next(asked)())
+  else:
+    assert do(cut, lambda: next(asked)()) == usage.PREEMPTED
   assert not any(map(Store(tmp_path / 'cut').done, cut.run_ids()))
   assert do(cut) == 0
   for task in whole.tasks():
     ours, theirs = (Store(p.runs).params(run_id(task)) for p in (whole, cut))
     for a, b in zip(leaves(ours), leaves(theirs), strict=True):
       np.testing.assert_array_equal(a, b)
-    assert rows(whole, task, 'one') == rows(cut, task, 'one')
+    taken = rows(whole, task, 'one')
+    assert taken == rows(cut, task, 'one')
+    points = [r for r in taken if r['metric'] == 'scored']
+    assert [r['where']['step'] for r in points[::2]] == [2, 4, 6, 8, 10, 12]
+    again = scored(instrument.stored(Store(cut.runs), task))
+    assert [r['value'] for r in points] == [r.value for r in again]
 
 
 def test_runs_start_from_a_run_that_is_trained_once(tmp_path):
