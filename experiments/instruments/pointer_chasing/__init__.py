@@ -1,0 +1,1 @@
+"""Instruments for networks that follow links."""
