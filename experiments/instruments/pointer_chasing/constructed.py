@@ -8,7 +8,6 @@ at these, it was not unable, it had not learned.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -69,7 +68,7 @@ def two_layers(source: PointerChasing) -> tuple[model.ModelConfig, Params]:
   links = features['read'].reshape(4, v)
   for unit, (group, symbol) in enumerate(np.ndindex(len(source.hops), v)):
     read = links[source.hops[group] - 1, symbol]
-    _all_of(params, 1, unit, (read, features['hops'][group]),
+    _all_of(params, 1, unit, [read, features['hops'][group]],
             features['answer'][symbol])
   return config, params
 
@@ -79,8 +78,8 @@ def one_layer(source: PointerChasing) -> tuple[model.ModelConfig, Params]:
 
   One head finds the edge that starts at x and copies its end y. The other
   attends to everything alike, so a query holds the bag of all edges. For each
-  pair of symbols a feed-forward unit is on when y is the first and the edge from
-  it to the second lies in the bag: a table of the whole cycle, looked up at y.
+  pair of symbols a feed-forward unit is on when y is the first and the edge
+  from it to the second lies in the bag: the whole cycle, looked up at y.
 
   Args:
     source: asks for links up to 2, without chain of thought.
@@ -113,15 +112,14 @@ def one_layer(source: PointerChasing) -> tuple[model.ModelConfig, Params]:
   # no edge of its own, so the bag fits where an edge holds itself.
   mixer['w_v_DGK'][0, features['edge'], 1, edge] = 1
   mixer['w_o_HKD'][0, 1, edge, features['edge']] = source.length
-  unit = 0
+  lookups: list[tuple[list[np.ndarray], int]] = []
   for k, asked in zip(source.hops, features['hops']):
-    lookups: Sequence[tuple[tuple[Any, ...], int]] = {
-      1: [((features['next'][b],), b) for b in symbol],
-      2: [((features['next'][a], features['edge'][a * v + b]), b)
-          for a, b in pairs]}[k]
-    for needed, b in lookups:
-      _all_of(params, 0, unit, (*needed, asked), features['answer'][b])
-      unit += 1
+    one = [([features['next'][b], asked], b) for b in symbol]
+    two = [([features['next'][a], features['edge'][a * v + b], asked], b)
+           for a, b in pairs]
+    lookups += {1: one, 2: two}[k]
+  for unit, (needed, b) in enumerate(lookups):
+    _all_of(params, 0, unit, needed, features['answer'][b])
   return config, params
 
 
@@ -190,10 +188,10 @@ def _copy(mixer: Params, layer: int, head: int, read: np.ndarray,
   mixer['w_o_HKD'][layer, head, channel, write] = 1
 
 
-def _all_of(params: Params, layer: int, unit: int, needed: Sequence[Any],
-            write: int) -> None:
+def _all_of(params: Params, layer: int, unit: int,
+            needed: Sequence[np.ndarray], write: int | np.ndarray) -> None:
   """Has a unit be 1 where all the features are 1, and write that."""
   ffn = params['stack']['ffn']
-  ffn['w_up_DF'][layer, list(needed), unit] = 1
+  ffn['w_up_DF'][layer, needed, unit] = 1
   ffn['b_up_F'][layer, unit] = 1 - len(needed)
   ffn['w_down_FD'][layer, unit, write] = 1

@@ -58,7 +58,7 @@ def test_an_answer_is_lost_with_the_head_that_finds_it():
   assert by_hops[2] < 0.2
 
 
-@pytest.mark.parametrize('build, hops', [
+@pytest.mark.parametrize(('build', 'hops'), [
   (constructed.two_layers, (5,)), (constructed.one_layer, (1, 3))])
 def test_no_network_is_made_for_more_links(build, hops):
   source = PointerChasingConfig(symbols=11, hops=hops).open()
