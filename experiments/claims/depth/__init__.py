@@ -1,11 +1,13 @@
 """Layering n gives depth of abstraction.
 
 Claim. Repeating attention and feed-forward layers n times gives a language
-model depth of abstraction: each further layer lets it understand something
-that fewer layers cannot.
+model depth of abstraction: what fewer layers understand worse, or only at a
+higher price, more layers understand.
 
 Prediction. On three kinds of input, adding layers does what adding width does
-not: in composition, k links need n = ceil(log2(k + 1)) layers; in hierarchy,
+not: in composition, one layer less costs accuracy at equal parameters and
+FLOPs, or twice the FLOPs (it makes nothing impossible: networks set by hand
+answer with fewer layers than trained ones); in hierarchy,
 higher levels of a tree become decodable, and usable, at later layers, and the
 loss falls towards Bayes' until n reaches the tree's height; in text, held-out
 bits per byte fall with n at fixed width and at equal parameters. What would
@@ -31,7 +33,8 @@ EXPERIMENT = Experiment(
   claim=('Repeating the attention and feed-forward layers n times gives a '
          'language model better depth of abstraction.'),
   reading=('Adding layers, and not merely the parameters that come with '
-           'them, lets a model compute what a shallower one cannot: more '
-           'links, higher levels of a hierarchy, better predicted text.'),
+           'them, buys what a shallower model has to pay more for, or does '
+           'not learn: more links, higher levels of a hierarchy, better '
+           'predicted text.'),
   parts=(composition.PART, hierarchy.PART, text.PART),
   terms=words.TERMS)

@@ -1,65 +1,112 @@
-"""Composition: how many links k can n layers join? (card D1)
+"""Composition: what does a layer save that joins links? (card D1)
 
 The prompt shows every link of one 9-cycle; the query asks for the k-th
 successor. All facts are in the context, so only the joining is learned.
 
-Prediction. The query can add a hop of its own while the edges double theirs,
-so n layers reach k <= 2^n - 1: n = 1 for k = 1, n = 2 for k = 2 and 3, n = 3
-for k = 4, and one layer with the parameters of three does not help. Refuted if
-both k = 2 and k = 4 are learned as often with one layer fewer.
+On nine symbols nothing is out of reach: set by hand, two layers answer up to
+four links, and one layer two (`instruments/pointer_chasing/constructed.py`).
+What depth may change is the price, in parameters and in FLOPs.
 
-Arms. plain: n layers. looped: one layer's parameters, n times. wide: one layer
-with the parameters of three. chain_of_thought: the intermediate hops written
-out, generated freely when tested.
+Prediction. Two links: after equal FLOPs two layers are far more accurate than
+one layer of equal parameters, which needs at least twice the FLOPs to solve
+them. Four links: two layers need at least twice the FLOPs of three. Refuted if
+all of these are shown to be smaller.
+
+Arms, all at a constant rate after equally many warm-up steps, so that the curve
+of a run is also that of every shorter one; each with the rate that pilots found
+best for it. plain: n layers of one width. equal_parameters: one layer with as
+many in its layers as two plain ones. Both end at one FLOP budget. one_layer: a
+ladder of widths, and chain_of_thought: one layer that writes the intermediate
+hops out, and is tested on what it wrote; both end at a quarter of the budget,
+where accuracy at two links is compared. `cpu-long` has more: the whole ladder,
+also with four times the FLOPs (one_layer_longer); n = 4; looped, one layer's
+parameters three times; wide, one layer with the parameters of three.
 
 `accelerator` reproduces the published setting instead: k-hop induction over
 random strings (Sanford, Hsu and Telgarsky, 2024), k up to 16, n up to 8.
 """
 
+import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-import model
-from data.batch import Instance, Source
 from data.config import DataConfig
-from data.sources.hop_string import HopString, HopStringConfig
-from data.sources.pointer_chasing import PointerChasing, PointerChasingConfig
-from experiments.claims.depth import figures, problems, words
+from data.sources.hop_string import HopStringConfig
+from data.sources.pointer_chasing import PointerChasingConfig
+from experiments.claims.depth import figures, links, problems, words
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
-from experiments.runs.subject import Row, Subject
-from experiments.sweeps import overrides
+from experiments.sweeps import cost, overrides
 from experiments.sweeps.algebra import (
   Cell,
   Pins,
-  Sweep,
   as_large_as,
   cells,
-  matched,
   product,
 )
 from experiments.sweeps.experiment import Part
 from model import AttentionConfig, ModelConfig
+from train import programs
 from train.config import Config, TrainConfig
 
-SEEDS = {'smoke': 2, 'cpu': 8, 'accelerator': 8}  # the published table has one
-SIDE_SEEDS = 3  # of the arms that no declared effect compares
-STEPS = {'smoke': 10, 'cpu': 1500}
-EXAMPLES = 2048  # for what is measured beside the held-out accuracy
+SEEDS = {'smoke': range(2), 'cpu': range(8, 16), 'cpu-long': range(8, 16),
+         'accelerator': range(8)}  # the published table has one
+BUDGET = 4 * links.EARLY  # FLOPs of a run
+WARMUP = 100  # steps
+EVALUATIONS = 60
+SOLVED_BY = 7 / 8  # of the seeds, or an arm that should be able is not
 
 BASE = Config(
   model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=2),
                     position='none', mask='bidirectional', norm='rms',
                     activation='relu', ff_multiple=2.0, base_width=32),
-  data=DataConfig(PointerChasingConfig(symbols=9, hops=(1, 2, 3, 4),
+  data=DataConfig(PointerChasingConfig(symbols=9, hops=(1, 2, 4),
                                        queries='all'), batch_size=48),
-  # The long warm-up and the decay are what makes three layers learn four links
-  # in time; one and two layers learn theirs sooner with them, too.
-  train=TrainConfig(learning_rate=8e-3, weight_decay=0.3, warmup_fraction=0.2,
-                    evaluation_batches=40),
+  train=TrainConfig(decay='constant', weight_decay=0.3, evaluation_batches=8),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+  """A condition, and the rate that pilots found best for it.
+
+  Attributes:
+    name: what its runs are compared as.
+    rate: the learning rate.
+    n_layers: n.
+    d_model: the width.
+    as_large: 0, or: instead, the width at which its layers hold as many
+      parameters as this many layers of that width.
+    fields: others, by dotted path.
+    budget: FLOPs, in units of the common budget.
+  """
+
+  name: str
+  rate: float
+  n_layers: int = 1
+  d_model: int = 32
+  as_large: int = 0
+  fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  budget: float = 1.0
+
+
+CHAIN = {'model.mask': 'causal', 'data.source.reasoning': 'chain_of_thought'}
+
+# The grid of rates is 5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2.
+ARMS = (
+  Arm('plain', 2e-3, 2),
+  Arm('plain', 2e-3, 3),
+  Arm('equal_parameters', 2e-3, as_large=2),
+  *(Arm('one_layer', 2e-3, d_model=d, budget=0.25) for d in (64, 128)),
+  Arm('chain_of_thought', 4e-3, fields=CHAIN, budget=0.25),
+)
+MORE_ARMS = (
+  Arm('plain', 2e-3, 4),
+  Arm('one_layer', 2e-3, budget=0.25),
+  *(Arm('one_layer_longer', 2e-3, d_model=d) for d in (32, 64, 128)),
+  Arm('looped', 2e-3, 3, fields={'model.layers': 'tied'}),
+  Arm('wide', 2e-3, as_large=3),
 )
 
 # Settings as published: 100 characters of 4, k from 0 to 16.
@@ -77,86 +124,133 @@ PUBLISHED = Config(
 
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   """The runs of a preset, arm by arm."""
-  seeds = range(SEEDS[preset])
+  seeds = SEEDS[preset]
   if preset == 'accelerator':
     return tuple(cell for heads in (4, 8) for cell in cells(
       'composition', f'{heads} heads', product(PUBLISHED, {
         'model.mixer.n_heads': (heads,), 'model.n_layers': range(1, 9),
         'train.seed': seeds}, pins)))
-  base = overrides.replace(BASE, {'train.steps': STEPS[preset]})
+  arms = (*ARMS, *MORE_ARMS) if preset == 'cpu-long' else ARMS
+  return tuple(cell for arm in arms for cell in cells(
+    'composition', arm.name, product(
+      _config(arm, preset), {'train.seed': seeds}, pins)))
+
+
+def _config(arm: Arm, preset: str) -> Config:
+  """The config of an arm, with as many steps as its FLOPs allow."""
+  config = overrides.replace(BASE, {
+    **arm.fields, 'model.n_layers': arm.n_layers,
+    'model.d_model': arm.d_model, 'train.learning_rate': arm.rate})
+  if arm.as_large:
+    config = dataclasses.replace(
+      config, model=as_large_as(config, arm.as_large).config)
   if preset == 'smoke':
-    base = overrides.replace(base, {
+    return overrides.replace(config, {
       'model.unroll': 1,  # a loop compiles faster, which is all it does here
-      'data.batch_size': 8, 'train.evaluation_batches': 2})
-
-  def arm(*n: int, seeds: range = seeds, **fields: str) -> Sweep:
-    axes = {path.replace('__', '.'): (v,) for path, v in fields.items()}
-    return product(
-      base, {**axes, 'model.n_layers': n, 'train.seed': seeds}, pins)
-
-  few = seeds[:SIDE_SEEDS]
-  looped = arm(3, seeds=few, model__layers='tied')
-  chained = arm(1, seeds=few, model__mask='causal',
-                data__source__reasoning='chain_of_thought')
-  return (*cells('composition', 'plain', arm(1, 2, 3)),
-          *cells('composition', 'wide', matched(arm(1), n_layers=3)),
-          *cells('composition', 'looped', () if preset == 'smoke' else looped),
-          *cells('composition', 'chain_of_thought', chained))
+      'train.steps': 10, 'train.evaluate_every': 2, 'data.batch_size': 8,
+      'train.evaluation_batches': 2})
+  one = overrides.replace(programs.complete(config), {'train.steps': 1})
+  steps = round(arm.budget * BUDGET / cost.train_flops(one))
+  every = steps // EVALUATIONS
+  return overrides.replace(config, {
+    'train.steps': steps, 'train.warmup_fraction': WARMUP / steps,
+    'train.evaluate_every': every, 'train.chunk_steps': every})
 
 
 def notes(preset: str, pins: Pins) -> list[str]:
-  """What `fathom plan` adds: how close the wide arm comes."""
+  """What `fathom plan` adds: how close the matched arms come."""
   if preset == 'accelerator':
     return ['the published table has one seed']
-  wide, = product(BASE, {'model.n_layers': (1,)}, pins)
-  return [f'wide: {as_large_as(wide, n_layers=3).describe()}']
+  one, = product(BASE, {'model.n_layers': (1,)}, pins)
+  return [f'one layer as large as {n}: {as_large_as(one, n).describe()}'
+          for n in ((2, 3) if preset == 'cpu-long' else (2,))]
 
 
 def declare(preset: str) -> Stratum:
   """What is predicted, and what decides."""
   if preset == 'accelerator':
     return _declare_published()
-
-  def gain(name: str, words: str, hops: int, a: dict, b: dict) -> Effect:
-    return Effect(
-      name=name, statement=words, unit='accuracy',
-      measure=functools.partial(
-        samples.paired_difference, metric='accuracy',
-        a={**a, 'hops': hops}, b={**b, 'hops': hops}),
-      smallest=0.3, positive=able)
-
-  def plain(n: int) -> dict:
-    return {'arm': 'plain', 'n_layers': n}
-
-  able = Control(
-    'easiest cell', 'One link is learned by 3 layers.',
-    functools.partial(samples.average, metric='accuracy',
-                      where={**plain(3), 'hops': 1}), at_least=0.95)
-  effects = (
-    gain('second layer', 'Two links are learned with 2 layers, not with 1.', 2,
-         plain(2), plain(1)),
-    gain('third layer', 'Four links are learned with 3 layers, not with 2.', 4,
-         plain(3), plain(2)),
-    gain('depth over width', 'Four links are learned by 3 layers, not by one '
-         'layer with as many parameters.', 4, plain(3), {'arm': 'wide'}),
-  )
+  two, three = _plain(2), _plain(3)
+  equal = {'arm': 'equal_parameters'}
+  early, late = (f'after {flops:.1e} FLOPs' for flops in (
+    links.EARLY, BUDGET))
+  effects = [
+    _gain('two links, early', f'Two links, {early}: accuracy of two layers '
+          'over one layer of equal parameters.', 2, two, equal, sigma=0.1,
+          metric='early_accuracy'),
+    _price('two links, price', 'Two links: FLOPs until one layer of equal '
+           'parameters solves them, over those of two layers.', 2, equal, two),
+    _price('four links, price', 'Four links: FLOPs until two layers solve '
+           'them, over those of three layers.', 4, two, three),
+    _gain('two links, late', f'Two links, {late}, four times as many: accuracy '
+          'of two layers over one layer of equal parameters.', 2, two, equal,
+          sigma=0.1),
+    _gain('written hops', 'Four links: accuracy of one layer that writes each '
+          'hop out over one that answers at once.', 4,
+          {'arm': 'chain_of_thought'}, equal, sigma=0.05)]
+  if preset == 'cpu-long':
+    effects.append(_gain(
+      'depth over width', f'Four links, {late}: accuracy of three layers over '
+      'one layer of equal parameters.', 4, three, {'arm': 'wide'}, sigma=0.1))
+  decides = [effect.name for effect in effects[:3]]
   return Stratum(
     name='composition', title='Composition: joining links in the context',
-    prediction='k links need n = ceil(log2(k + 1)) layers, whatever the width.',
-    refutation='Two links and four links are learned as often with one layer '
-    'fewer.',
-    effects=effects,
+    prediction='One layer less costs accuracy at equal parameters and FLOPs, '
+    'or at least twice the FLOPs. It makes nothing impossible: set by hand, '
+    'two layers answer four links exactly, and one layer two.',
+    refutation='All of these prices are shown to be smaller.',
+    effects=tuple(effects),
     rule=Rule(
-      supported=tuple((e.name, 'supported') for e in effects),
-      refuted=tuple((e.name, 'equivalent') for e in effects[:2])),
+      supported=tuple((name, 'supported') for name in decides),
+      refuted=tuple((name, 'equivalent') for name in decides),
+      conditional=((decides[1], 'supported'), (decides[2], 'equivalent'))),
     controls=(
+      *(Control(f'easiest cell, {words}', f'One link is learned by {words}.',
+                functools.partial(samples.average, metric='accuracy',
+                                  where={**arm, 'hops': 1}), at_least=0.95)
+        for words, arm in (('three layers', three), ('one layer', equal))),
       Control('shortcut', 'Going one link on or back answers k = 4 by chance.',
               functools.partial(samples.average, metric='shortcut_accuracy',
-                                where={**plain(3), 'hops': 4}), at_most=0.2),
+                                where={**three, 'hops': 4}), at_most=0.2),
       Control('random weights', 'Untrained, 3 layers answer by chance.',
               functools.partial(samples.average, metric='initial_accuracy',
-                                where=plain(3)), at_most=0.2),
-    ))
+                                where=three), at_most=0.2)))
+
+
+def _plain(n: int) -> dict[str, Any]:
+  return {'arm': 'plain', 'n_layers': n}
+
+
+def _able(hops: int, arm: Mapping[str, Any]) -> Control:
+  """The arm that should solve so many links does, in nearly every seed."""
+  layers = f"{arm['n_layers']} layers" if 'n_layers' in arm else arm['arm']
+  return Control(
+    f'{layers.replace("_", " ")}, k = {hops}', f'{hops} links are solved in at '
+    'least seven of eight seeds.', functools.partial(
+      samples.average, metric='solved', where={**arm, 'hops': hops}),
+    at_least=SOLVED_BY)
+
+
+def _gain(name: str, statement: str, hops: int, a: Mapping[str, Any],
+          b: Mapping[str, Any], sigma: float, metric: str = 'accuracy'
+          ) -> Effect:
+  """How much more accurate one arm is than another, seed by seed."""
+  return Effect(
+    name, statement, 'accuracy', functools.partial(
+      samples.paired_difference, metric=metric, a={**a, 'hops': hops},
+      b={**b, 'hops': hops}),
+    smallest=0.3, positive=_able(hops, a), sigma=sigma)
+
+
+def _price(name: str, statement: str, hops: int, slower: Mapping[str, Any],
+           faster: Mapping[str, Any]) -> Effect:
+  """How many times the FLOPs one arm needs that another needs."""
+  return Effect(
+    name, statement, 'times the FLOPs', functools.partial(
+      samples.time_to_solve, metric='accuracy', solved=links.SOLVED,
+      slower={**slower, 'hops': hops}, faster={**faster, 'hops': hops}),
+    smallest=2.0, analysis='time to solve', sigma=1.3,
+    positive=_able(hops, faster))
 
 
 def _declare_published() -> Stratum:
@@ -189,90 +283,5 @@ def _declare_published() -> Stratum:
     tier='E2')
 
 
-def measure(run: Subject) -> list[Row]:
-  """Held-out accuracy by link count, and what it has to be held against."""
-  source, accuracy = run.source, run.scores['accuracy']
-  assert isinstance(source, (PointerChasing, HopString))
-  hops = source.hops
-  if isinstance(source, PointerChasing) and source.chain_of_thought:
-    accuracy = generated_accuracy(run)
-  rows = [Row('accuracy', float(a), {'hops': k})
-          for k, a in zip(hops, accuracy)]
-  rows += [Row('loss', float(v), {'hops': k})
-           for k, v in zip(hops, run.scores['loss'])]
-  if isinstance(source, PointerChasing):
-    rows += [Row('shortcut_accuracy', s, {'hops': k})
-             for k, s in zip(hops, shortcut_accuracy(run))]
-    rows += [Row('chance_accuracy', source.chance),
-             Row('initial_accuracy', initial_accuracy(run))]
-  return rows
-
-
-def generated_accuracy(run: Subject) -> np.ndarray:
-  """Accuracy of the last hop when the model reads only what it wrote, (k,)."""
-  assert isinstance(run.source, PointerChasing)
-  return np.asarray(_generated_accuracy(
-    run.config.model, run.source, run.params, run.instance))
-
-
-# Jitted once for all runs of a shape: the model and the source are static.
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _generated_accuracy(config: ModelConfig, source: PointerChasing,
-                        params: dict, instance: Instance) -> jax.Array:
-  batch = source.batch(instance, 0, 'validation', 0, EXAMPLES)
-
-  def say(tokens_BT: jax.Array, position: jax.Array
-          ) -> tuple[jax.Array, jax.Array]:
-    logits_BTV = model.apply(config, params, tokens_BT).logits_BTV
-    emitted_B = logits_BTV[:, position].argmax(-1)
-    return source.emit(tokens_BT, position, emitted_B), emitted_B
-
-  _, said_TB = jax.lax.scan(
-    say, source.prompt(batch.tokens_BT),
-    jnp.arange(source.query_position, source.length))
-  hop_B = jnp.asarray(source.hops)[batch.group_B]
-  answer_B = said_TB[hop_B - 1, jnp.arange(EXAMPLES)]
-  return _by_group(answer_B == source.answers(batch), batch.group_B,
-                   len(source.hops))
-
-
-def initial_accuracy(run: Subject) -> float:
-  """Accuracy of the untrained network: what the architecture gives away."""
-  return float(_accuracy(run.config.model, run.source, run.initial,
-                         run.instance))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _accuracy(config: ModelConfig, source: Source, params: dict,
-              instance: Instance) -> jax.Array:
-  batch = source.batch(instance, 0, 'validation', 0, EXAMPLES)
-  logits_BTV = model.apply(config, params, batch.tokens_BT).logits_BTV
-  hits_BT = (logits_BTV.argmax(-1) == batch.targets_BT) * batch.weights_BT
-  return hits_BT.sum() / batch.weights_BT.sum()
-
-
-def shortcut_accuracy(run: Subject) -> list[float]:
-  """The better of "one link on" and "one link back", for each k."""
-  source = run.source
-  assert isinstance(source, PointerChasing)
-  batch = jax.tree.map(np.asarray, run.held_out(EXAMPLES))
-  v, hops = source.symbols, len(source.hops)
-  tails_BT, heads_BT = np.divmod(batch.tokens_BT[:, :v], v)
-  asked_B = (batch.tokens_BT[:, source.query_position] - source.first_query
-             ) // hops
-  forward_B = heads_BT[tails_BT == asked_B[:, None]]
-  backward_B = tails_BT[heads_BT == asked_B[:, None]]
-  answer_B = np.asarray(source.answers(batch)) - source.first_symbol
-  return [max(float(np.mean(guess_B[asked] == answer_B[asked]))
-              for guess_B in (forward_B, backward_B))
-          for asked in (batch.group_B == k for k in range(hops))]
-
-
-def _by_group(hits_B: jax.Array, group_B: jax.Array, groups: int) -> jax.Array:
-  total = jax.ops.segment_sum(hits_B.astype(jnp.float32), group_B, groups)
-  return total / jax.ops.segment_sum(jnp.ones_like(total[group_B]), group_B,
-                                     groups)
-
-
-PART = Part('composition', sweep, measure, declare, figures.composition, notes,
-            sentence=words.composition, problem=problems.composition)
+PART = Part('composition', sweep, links.measure, declare, figures.composition,
+            notes, sentence=words.composition, problem=problems.composition)

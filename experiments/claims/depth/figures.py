@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from experiments.claims.depth.links import EARLY, SOLVED
 from experiments.judge.record import StratumResult
 from experiments.report import figures
 from experiments.report.figures import INTERVAL, Plot, describe, of_metric
@@ -11,10 +12,8 @@ _PLACES = 'Layer 0 is the embedding; levels count from the leaves to the root.'
 
 
 def composition(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
-  """Accuracy by number of links, and loss."""
-  return [_accuracy(done, stratum), figures.loss(
-    done, stratum, 'Mean over k; arms that score other positions (chain of '
-    'thought) compare only with themselves. ')]
+  """Accuracy by number of links, at the end and against FLOPs."""
+  return [_accuracy(done, stratum), _learning(done, stratum)]
 
 
 def hierarchy(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
@@ -37,9 +36,64 @@ def _accuracy(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   named = '' if chance is None else 'Dashed grey: chance. '
   plot = describe(
     stratum.name, 'accuracy', 'Accuracy against n, by number of links k',
-    'accuracy', f'Held-out accuracy. {named}{INTERVAL}', 'hops is not null')
+    'accuracy', f'Held-out accuracy at the end of training. {named}'
+    f'{_price(done)}{INTERVAL}', 'hops is not null')
   return figures.line_plot(plot, facets, 'accuracy', reference=chance,
                            share=True)
+
+
+def _price(done: pl.DataFrame) -> str:
+  """How many times the parameters one layer needs for two links."""
+  asked = of_metric(done, 'early_accuracy').filter(hops=2)
+  two = asked.filter(arm=pl.lit('plain'), n_layers=2)['parameters'].to_list()
+  single = asked.filter(
+    pl.col('arm').is_in(['equal_parameters', 'one_layer'])
+  ).group_by('parameters').agg(pl.col('value').mean()).sort('parameters')
+  if not two or single.is_empty():
+    return ''
+  sizes = [size / two[0] for size in single['parameters']]
+  able = [size for size, accuracy in zip(sizes, single['value'])
+          if accuracy >= SOLVED]
+  words = (f'a single layer needs {able[0]:.1f} times the parameters' if able
+           else f'no single layer of up to {sizes[-1]:.1f} times the '
+           'parameters does')
+  return (f'Two links, at least {SOLVED:g} of them right after {EARLY:.1e} '
+          f'FLOPs: two layers have {two[0]:,} parameters; {words}. ')
+
+
+def _learning(done: pl.DataFrame, stratum: StratumResult) -> Plot:
+  rows = done.filter(
+    pl.col('step').is_not_null(), metric=pl.lit('accuracy')
+  ).with_columns(
+    spent=pl.col('train_flops') * pl.col('step') / pl.col('step').max()
+    .over('run'),
+    curve=pl.format('{}, n = {}, d = {}', pl.col('line').str.replace_all(
+      '_', ' '), 'n_layers', 'd_model'))
+  # A third of the evaluations is enough for the eye; the last is one of them.
+  left = pl.col('step').rank('dense', descending=True).over('run')
+  plot = describe(
+    stratum.name, 'learning', 'Accuracy against training FLOPs, by number of '
+    'links k', 'accuracy', 'Held-out accuracy while it trains, every third '
+    f'evaluation. {_solved(done)}Lines: mean over seeds with 95 % '
+    't-intervals.', 'step is not null')
+  panels = [(f'k = {hops}', 'accuracy', part.filter(left % 3 == 1))
+            for (hops,), part in rows.partition_by(
+              'hops', as_dict=True, maintain_order=True).items()]
+  return figures.curve_plot(plot, panels, 'spent', 'curve', 'training FLOPs')
+
+
+def _solved(done: pl.DataFrame) -> str:
+  """How many seeds of each number of layers solved the most links."""
+  rows = of_metric(done, 'solved').filter(
+    pl.col('hops') == pl.col('hops').max(), arm=pl.lit('plain'))
+  if rows.is_empty():
+    return ''
+  counts = ', '.join(
+    f'{int(values.sum())} of {len(values)} with {n} layers'
+    for n, values in rows.group_by('n_layers').agg('value').sort(
+      'n_layers').rows() for values in [pl.Series(values)])
+  return (f'k = {rows["hops"][0]} was solved, twice in a row at least '
+          f'{SOLVED:g}, in {counts}. ')
 
 
 def _excess(done: pl.DataFrame, stratum: StratumResult) -> Plot:
