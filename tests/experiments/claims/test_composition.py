@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import planting
 import pytest
 
 import model
@@ -52,6 +53,23 @@ def test_arms_are_as_large_as_they_say():
   assert stack('looped', 3) == stack('one_layer', 1)
   for ladder in ('one_layer', 'one_layer_longer'):
     assert {d for arm, _, d in found if arm == ladder} == {32, 64, 128}
+
+
+@pytest.mark.parametrize(('needs', 'verdict'), [
+  (lambda run, hops: {1: 1, 2: 5, 4: 10}[hops], 'refuted'),
+  (lambda run, hops: {1: 1, 2: 12 if run['n_layers'] == 1 else 2, 4: 10}[hops],
+   'conditional')])
+def test_equal_prices_are_no_support(needs, verdict, tmp_path):
+  def accuracy(run, hops, step=planting.STEPS):
+    return 0.98 if step >= needs(run, hops) else 0.3
+
+  plan = planting.depth(tmp_path, strata=('composition',))
+  rows = planting.plant(plan, {
+    'accuracy': accuracy,
+    'early_accuracy': lambda run, hops: accuracy(run, hops, 5)})
+  stratum, = (s for s in planting.judged(plan, rows).strata
+              if s.name == 'composition')
+  assert stratum.verdict == verdict
 
 
 def planted(steps, curve, last):
