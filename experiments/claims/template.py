@@ -1,8 +1,8 @@
-"""Does a second layer let a model join two links? An experiment to begin with.
+"""Does a second layer help a model join two links? An experiment to begin with.
 
 The prompt shows the links of a ring of seven symbols in random order, and asks
 for the symbol that is one link on, or two. The second answer has to be joined
-from two links. What is claimed: it takes a second layer.
+from two links. What is claimed: in so few steps, it takes a second layer.
 
 Everything in this file is yours to change. What it says before the first run is
 sealed: change a threshold afterwards, and the report says so.
@@ -84,7 +84,7 @@ def declare(preset: str) -> Stratum:
       at_least=0.5))
   return Stratum(
     name='links', title='Links of a ring, joined in the context',
-    prediction='Two links need two layers.',
+    prediction='Two layers join two links in as many steps, one does not.',
     refutation='One layer joins two links as well as two layers do.',
     effects=(gain,),
     rule=Rule(supported=((gain.name, 'supported'),),
@@ -110,7 +110,7 @@ def draw(done: pl.DataFrame, stratum: StratumResult) -> list[figures.Plot]:
 EXPERIMENT = Experiment(
   name='template',
   title='A second layer joins two links',
-  claim='With a second layer a language model joins two facts of its context.',
+  claim='With a second layer a language model learns sooner to join two facts.',
   parts=(Part('links', sweep, measure, declare, draw),),
   presets=('smoke', 'cpu'))
 

@@ -159,7 +159,8 @@ class Executor:
 
   def _line(self, line: dict[str, Any]) -> None:
     log.info('%s', line)
-    if line['split'] != 'train':
+    # Of runs side by side a mean says little, and each has its curve.
+    if line['split'] != 'train' and len(line['loss']) == 1:
       loss = np.mean(np.array(line['loss'], float))
       what = f'{line.get("source", "")} {line["split"]} loss'.strip()
       self.telling.say(f'step {line["step"]}: {what} {loss:.4f}')

@@ -185,9 +185,10 @@ def declare(preset: str) -> Stratum:
     _gain('two links, late', f'Two links, {late}, four times as many: accuracy '
           'of two layers over one layer of equal parameters.', 2, two, equal,
           sigma=0.1),
-    _gain('written hops', 'Four links: accuracy of one layer that writes each '
-          'hop out over one that answers at once.', 4,
-          {'arm': 'chain_of_thought'}, equal, sigma=0.05)]
+    _gain('written hops', f'Four links, {early}: accuracy of one layer that '
+          'writes each hop out over one that answers at once.', 4,
+          {'arm': 'chain_of_thought'}, equal, sigma=0.05,
+          metric='early_accuracy')]
   if preset == 'cpu-long':
     effects.append(_gain(
       'depth over width', f'Four links, {late}: accuracy of three layers over '

@@ -25,7 +25,8 @@ def measure(run: Subject) -> list[Row]:
   Rows, all by `hops`:
     accuracy: at the end; of chain of thought that of what it wrote freely; and
       with `step` that of every evaluation.
-    early_accuracy: at the evaluation nearest to `EARLY` FLOPs.
+    early_accuracy: at the evaluation nearest to `EARLY` FLOPs; of chain of
+      thought at the end.
     solved: 1 where two evaluations in a row reached `SOLVED`, else 0; of chain
       of thought where the end did.
     shortcut_accuracy: the better of one link on and one link back.
@@ -37,7 +38,7 @@ def measure(run: Subject) -> list[Row]:
           for k, v in zip(source.hops, run.scores['loss'])]
   if isinstance(source, PointerChasing) and source.chain_of_thought:
     # On the way it is scored on true hops, which is not what is asked.
-    accuracy = generated_accuracy(run)
+    accuracy = early = generated_accuracy(run)
     solved = np.asarray(accuracy >= SOLVED)
   else:
     at, curve = run.curve['step'], run.curve['accuracy']
@@ -45,14 +46,13 @@ def measure(run: Subject) -> list[Row]:
              for step, values in zip(at, curve)
              for k, a in zip(source.hops, values)]
     spent = cost.train_flops(run.config) * at / at[-1]
-    rows += [Row('early_accuracy', float(a), {'hops': k}) for k, a in zip(
-      source.hops, curve[np.argmin(np.abs(spent - EARLY))])]
+    early = curve[np.argmin(np.abs(spent - EARLY))]
     able = np.asarray(curve >= SOLVED)
     solved = np.any(able[:-1] & able[1:], axis=0)
-  rows += [Row('accuracy', float(a), {'hops': k})
-           for k, a in zip(source.hops, accuracy)]
-  rows += [Row('solved', float(s), {'hops': k})
-           for k, s in zip(source.hops, solved)]
+  for metric, values in (('accuracy', accuracy), ('early_accuracy', early),
+                         ('solved', solved)):
+    rows += [Row(metric, float(v), {'hops': k})
+             for k, v in zip(source.hops, values)]
   if isinstance(source, PointerChasing):
     rows += [Row('shortcut_accuracy', s, {'hops': k})
              for k, s in zip(source.hops, shortcut_accuracy(run))]
