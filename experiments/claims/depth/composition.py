@@ -62,7 +62,7 @@ BASE = Config(
                     position='none', mask='bidirectional', norm='rms',
                     activation='relu', ff_multiple=2.0, base_width=32),
   data=DataConfig(PointerChasingConfig(symbols=9, hops=(1, 2, 4),
-                                       queries='all'), batch_size=48),
+                                       queries='all'), batch_size=24),
   train=TrainConfig(decay='constant', weight_decay=0.3, evaluation_batches=8),
 )
 
@@ -172,7 +172,7 @@ def declare(preset: str) -> Stratum:
     return _declare_published()
   two, three = _plain(2), _plain(3)
   equal = {'arm': 'equal_parameters'}
-  early, late = (f'after {flops:.1e} FLOPs' for flops in (
+  early, late = (f'after {flops / 1e9:.0f} billion FLOPs' for flops in (
     links.EARLY, BUDGET))
   effects = [
     _gain('two links, early', f'Two links, {early}: accuracy of two layers '

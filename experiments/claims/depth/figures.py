@@ -32,7 +32,7 @@ def _accuracy(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   chance = of_metric(done, 'chance_accuracy')['value'].mean()
   # As published, nothing is compared at equal FLOPs.
   metric, when, named = ('accuracy', '', '') if chance is None else (
-    'early_accuracy', f' after {EARLY:.1e} FLOPs', 'Dashed grey: chance. ')
+    'early_accuracy', f' after {EARLY / 1e9:.0f} billion FLOPs', 'Dashed grey: chance. ')
   rows = of_metric(done, metric).filter(pl.col('hops').is_not_null())
   facets = [(f'k = {hops}', rows.filter(hops=hops))
             for hops in rows['hops'].unique().sort()]
@@ -59,8 +59,8 @@ def _price(done: pl.DataFrame) -> str:
   words = (f'a single layer needs {able[0]:.1f} times the parameters' if able
            else f'no single layer of up to {sizes[-1]:.1f} times the '
            'parameters does')
-  return (f'Two links, at least {SOLVED:g} of them right after {EARLY:.1e} '
-          f'FLOPs: two layers have {two[0]:,} parameters; {words}. ')
+  return (f'Two links, at least {SOLVED:g} of them right by then: two layers '
+          f'have {two[0]:,} parameters; {words}. ')
 
 
 def _learning(done: pl.DataFrame, stratum: StratumResult) -> Plot:

@@ -81,7 +81,7 @@ def test_first_screen_tells_verdicts_and_key_effects(planted, claim):
   text, _ = _read(planted)
   answer = text[:text.index('<nav')]
   for words in ('supported', 'Supported on composition, hierarchy and text.',
-                'Two links, after 1.2e+11 FLOPs', 'accuracy',
+                'Two links, after 120 billion FLOPs', 'accuracy',
                 'layers a level', 'bits per byte'):
     assert words in answer, words
   assert 'no evidence' not in text
