@@ -32,7 +32,8 @@ def _accuracy(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   chance = of_metric(done, 'chance_accuracy')['value'].mean()
   # As published, nothing is compared at equal FLOPs.
   metric, when, named = ('accuracy', '', '') if chance is None else (
-    'early_accuracy', f' after {EARLY / 1e9:.0f} billion FLOPs', 'Dashed grey: chance. ')
+    'early_accuracy', f' after {EARLY / 1e9:.0f} billion FLOPs',
+    'Dashed grey: chance. ')
   rows = of_metric(done, metric).filter(pl.col('hops').is_not_null())
   facets = [(f'k = {hops}', rows.filter(hops=hops))
             for hops in rows['hops'].unique().sort()]
