@@ -25,7 +25,7 @@ STEPS = 20  # evaluations of a planted learning curve
 
 def accuracy(run, hops, step=STEPS):
   """Fewer layers need longer; one answers four links only step by step."""
-  single = {1: 1, 2: 12, 4: STEPS + 1}
+  single = {1: 1, 2: 18, 4: STEPS + 1}
   several = {1: 1, 2: 2, 4: 15 if run['n_layers'] == 2 else 6}
   needed = (single if run['n_layers'] == 1 else several).get(
     hops, 6 if run['n_layers'] > 4 else STEPS + 1)

@@ -32,7 +32,8 @@ def test_arms_end_at_one_budget_after_equal_warm_up(preset):
     train, length = config.train, programs.source_of(config).length
     spent = train.steps * config.data.batch_size * count.train_flops(
       config.model, length)
-    ends = {'one_layer': links.EARLY, 'chain_of_thought': links.EARLY}
+    ends = {'equal_parameters': 2 * links.EARLY, 'one_layer': links.EARLY,
+            'chain_of_thought': links.EARLY / 3}
     assert spent == pytest.approx(ends.get(arm, composition.BUDGET), rel=0.005)
     assert round(train.warmup_fraction * train.steps) == composition.WARMUP
     assert train.decay == 'constant'
@@ -55,18 +56,19 @@ def test_arms_are_as_large_as_they_say():
     assert {d for arm, _, d in found if arm == ladder} == {32, 64, 128}
 
 
-@pytest.mark.parametrize(('needs', 'verdict'), [
-  (lambda run, hops: {1: 1, 2: 5, 4: 10}[hops], 'refuted'),
-  (lambda run, hops: {1: 1, 2: 12 if run['n_layers'] == 1 else 2, 4: 10}[hops],
-   'conditional')])
-def test_equal_prices_are_no_support(needs, verdict, tmp_path):
+@pytest.mark.parametrize(('two', 'verdict'), [
+  (1.5e11, 'refuted'), (5e10, 'conditional')])
+def test_equal_prices_are_no_support(two, verdict, tmp_path):
   def accuracy(run, hops, step=planting.STEPS):
-    return 0.98 if step >= needs(run, hops) else 0.3
+    needed = {1: 0, 2: 1.5e11 if run['n_layers'] == 1 else two, 4: 4e11}[hops]
+    written = run['arm'] == 'chain_of_thought'
+    spent = run['train_flops'] * step / planting.STEPS
+    return 0.98 if spent >= needed or written else 0.3
 
   plan = planting.depth(tmp_path, strata=('composition',))
   rows = planting.plant(plan, {
     'accuracy': accuracy,
-    'early_accuracy': lambda run, hops: accuracy(run, hops, 5)})
+    'early_accuracy': lambda run, hops: 0.5})
   stratum, = (s for s in planting.judged(plan, rows).strata
               if s.name == 'composition')
   assert stratum.verdict == verdict

@@ -26,7 +26,6 @@ def test_cpu_plan(tmp_path):
   assert expanded('cpu', tmp_path) == {
     ('composition', 'plain', 2): 8, ('composition', 'plain', 3): 8,
     ('composition', 'equal_parameters', 1): 8,
-    ('composition', 'one_layer', 1): 16,
     ('composition', 'chain_of_thought', 1): 8,
     **dict.fromkeys((('hierarchy', 'l = 3', n) for n in (1, 2, 3, 4)), 8),
     ('hierarchy', 'l = 3, filtered', 4): 8,
