@@ -33,7 +33,7 @@ def test_arms_end_at_one_budget_after_equal_warm_up(preset):
     spent = train.steps * config.data.batch_size * count.train_flops(
       config.model, length)
     ends = {'equal_parameters': 2 * links.EARLY, 'one_layer': links.EARLY,
-            'chain_of_thought': links.EARLY / 3}
+            'chain_of_thought': links.EARLY / 6}
     assert spent == pytest.approx(ends.get(arm, composition.BUDGET), rel=0.005)
     assert round(train.warmup_fraction * train.steps) == composition.WARMUP
     assert train.decay == 'constant'
@@ -56,11 +56,11 @@ def test_arms_are_as_large_as_they_say():
     assert {d for arm, _, d in found if arm == ladder} == {32, 64, 128}
 
 
-@pytest.mark.parametrize(('two', 'verdict'), [
-  (1.5e11, 'refuted'), (5e10, 'conditional')])
-def test_equal_prices_are_no_support(two, verdict, tmp_path):
+@pytest.mark.parametrize(('one', 'two', 'verdict'), [
+  (1.5e11, 1.5e11, 'refuted'), (2.2e11, 5e10, 'conditional')])
+def test_equal_prices_are_no_support(one, two, verdict, tmp_path):
   def accuracy(run, hops, step=planting.STEPS):
-    needed = {1: 0, 2: 1.5e11 if run['n_layers'] == 1 else two, 4: 4e11}[hops]
+    needed = {1: 0, 2: one if run['n_layers'] == 1 else two, 4: 4e11}[hops]
     written = run['arm'] == 'chain_of_thought'
     spent = run['train_flops'] * step / planting.STEPS
     return 0.98 if spent >= needed or written else 0.3
