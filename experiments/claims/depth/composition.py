@@ -254,7 +254,7 @@ def _price(name: str, statement: str, hops: int, slower: Mapping[str, Any],
     name, statement, 'times the FLOPs', functools.partial(
       samples.time_to_solve, metric='accuracy', solved=links.SOLVED,
       slower={**slower, 'hops': hops}, faster={**faster, 'hops': hops}),
-    smallest=2.0, analysis='time to solve', sigma=1.3,
+    smallest=2.0, analysis='time to solve', sigma=1.4,
     positive=_able(hops, faster))
 
 
