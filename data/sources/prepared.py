@@ -58,6 +58,7 @@ class PreparedText(TextSource):
     except InputError as error:
       raise InputError(f'data.source.text_path: {error}') from None
     self.length = config.length
+    self._stride = config.stride or config.length
     self.tokenizer = opened.tokenizer
     self.vocab_size = self.tokenizer.vocab_size
     self.bytes_V = self.tokenizer.bytes_V
@@ -65,8 +66,8 @@ class PreparedText(TextSource):
     self._streams = opened.streams
     self._scored = opened.scored
     self._instance = None
-    check_lengths(config.length, self._streams)
-    self._start_W = scored_windows(self._scored, config.length)
+    check_lengths(config, self._streams)
+    self._start_W = scored_windows(self._scored, config.length, self._stride)
     self.windows = (len(self._streams['train']) - 1) // self.length
     if self.windows > permutation.LARGEST:
       raise InputError(f'data.source.length: {self.length} makes '
@@ -138,6 +139,7 @@ class PreparedText(TextSource):
     if split == 'validation':
       weights_BT &= (self._scored[np.minimum(index_BT, len(stream) - 1)]
                      | (targets_BT == self.tokenizer.separator))
+      weights_BT &= self._new(start_B)
     fields: dict[str, Any] = {
       'tokens_BT': window_BT[:, :-1],
       'targets_BT': targets_BT,

@@ -23,6 +23,9 @@ class TextConfig:
   causal: ClassVar[bool] = True
 
   length: int = 64  # T
+  # tokens from one held-out window to the next; 0: as many as `length`. With
+  # fewer, each token is scored once, after `length - stride` others or more
+  stride: int = 0
   # file or folder; '': embedded prose. A folder that `fathom data prepare`
   # wrote brings its tokenizer and split: the next three are not read then
   text_path: str = dataclasses.field(default='', metadata={'role': 'place'})
@@ -83,19 +86,20 @@ class TextSource:
     documents = corpus.read(config.text_path)
     train, validation = corpus.split(documents, config.held_out)
     self.length = config.length
+    self._stride = config.stride or config.length
     self.tokenizer: Tokenizer = tokenizer(
       config.tokenizer, config.vocab_size, train)
     self.vocab_size = self.tokenizer.vocab_size
     self.bytes_V: np.ndarray | None = self.tokenizer.bytes_V
     streams = {'train': _stream(self.tokenizer, train),
                'validation': _stream(self.tokenizer, validation)}
-    check_lengths(config.length, streams)
+    check_lengths(config, streams)
     held_out = [streams['validation']]
     scored = leak.scored(self.tokenizer, held_out, [streams['train']])
     self.fingerprint: Mapping[str, Any] = {
       **corpus.fingerprint(documents), 'tokenizer': self.tokenizer.name,
       **leak.share(self.tokenizer, held_out, scored)}
-    self._start_W = scored_windows(scored, config.length)
+    self._start_W = scored_windows(scored, config.length, self._stride)
     self._instance: Instance | None = {
       **streams, 'scored': scored, 'starts': self._start_W.astype(np.int32)}
 
@@ -116,8 +120,9 @@ class TextSource:
     """Cuts windows of `length` tokens; each target is the next token.
 
     Windows of train start anywhere, drawn from (seed, step). Those of
-    validation follow one another, without those in which all bytes leak.
-    Tokens that are not scored and positions past the end have weight 0.
+    validation begin every `stride` tokens, without those in which all new bytes
+    leak. Tokens that an earlier window has scored or that are not scored at
+    all, and positions past the end, have weight 0.
 
     Args:
       instance: see `instance`.
@@ -147,11 +152,17 @@ class TextSource:
     if split == 'validation':
       weights_BT &= (jnp.take(instance['scored'], index_BT, mode='clip')
                      | (targets_BT == self.tokenizer.separator))
+      weights_BT &= self._new(start_B)
     return Batch(
       tokens_BT=window_BT[:, :-1],
       targets_BT=targets_BT,
       weights_BT=weights_BT.astype(jnp.float32),
       group_B=jnp.zeros(batch_size, jnp.int32))
+
+  def _new(self, start_B: Any) -> Any:
+    """Which targets of held-out windows no earlier window has, (B, T)."""
+    again = np.arange(self.length) < self.length - self._stride
+    return (start_B[:, None] == 0) | ~again
 
   def _train_starts(self, size: int, seed: jax.Array | int,
                     step: jax.Array | int, batch_size: int) -> jax.Array:
@@ -177,20 +188,25 @@ def _stream(tokens: Tokenizer, documents: list[str]) -> np.ndarray:
   return np.concatenate(parts)
 
 
-def scored_windows(scored: np.ndarray, length: int) -> np.ndarray:
+def scored_windows(scored: np.ndarray, length: int,
+                   stride: int) -> np.ndarray:
   """Where the held-out windows begin in which a byte is scored, (W,), int64.
 
   Args:
     scored: bool, of each held-out token; False for separators. These are
       scored too, in the windows that are left.
-    length: T, tokens from one window to the next.
+    length: T, tokens of a window.
+    stride: tokens from one window to the next, as many as the next scores.
 
   Raises:
     InputError: there are none.
   """
-  start_W = np.arange(0, len(scored) - 1, length)
-  # The target of a position is the token after it.
-  start_W = start_W[np.logical_or.reduceat(scored[1:], start_W)]
+  before = length - stride
+  # The target of a position is the token after it. The first window scores all
+  # of its targets, the others those that no earlier one has.
+  first_W = np.append(0, np.arange(length, len(scored) - 1, stride))
+  start_W = np.maximum(first_W - before, 0)
+  start_W = start_W[np.logical_or.reduceat(scored[1:], first_W)]
   if not len(start_W):
     raise InputError(
       'data.source.text_path: every held-out byte lies in a copy of training '
@@ -199,10 +215,14 @@ def scored_windows(scored: np.ndarray, length: int) -> np.ndarray:
   return start_W
 
 
-def check_lengths(length: int, streams: Mapping[str, Sized]) -> None:
-  """Raises InputError where a split cannot fill one window of `length`."""
+def check_lengths(config: TextConfig, streams: Mapping[str, Sized]) -> None:
+  """Raises InputError where a split cannot fill a window, or windows gape."""
+  length, stride = config.length, config.stride
   if length < 1:
     raise InputError(f'data.source.length: {length} must be at least 1')
+  if not 0 <= stride <= length:
+    raise InputError(f'data.source.stride: {stride} must be from 1 to '
+                     f'data.source.length={length}, or 0 for as many')
   for split, stream in streams.items():
     if len(stream) <= length:
       raise InputError(

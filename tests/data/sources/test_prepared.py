@@ -1,5 +1,6 @@
 """A prepared corpus gives the same batches on the device and streamed."""
 
+import dataclasses
 import functools
 
 import jax
@@ -50,8 +51,14 @@ def test_folder_brings_its_tokenizer_and_split(source):
   assert source.instance(0)['train'].dtype == np.uint16
 
 
-@pytest.mark.parametrize('split', ['train', 'validation'])
-def test_streamed_and_resident_batches_are_equal(source, streamed, split):
+@pytest.mark.parametrize(('split', 'stride'), [
+  ('train', 0), ('validation', 0), ('validation', 5)])
+def test_streamed_and_resident_batches_are_equal(config, monkeypatch, split,
+                                                 stride):
+  config = dataclasses.replace(config, stride=stride)
+  source = config.open()
+  monkeypatch.setattr(prepared, 'RESIDENT_BYTES', 1000)
+  streamed = config.open()
   assert streamed.streams
   assert isinstance(streamed, StreamedSource)
   assert dict(streamed.instance(0)) == {}

@@ -99,6 +99,37 @@ def leaking(request, tmp_path_factory):
                     tokenizer=request.param)
 
 
+@pytest.mark.parametrize('stride', [3, LENGTH])
+def test_overlapping_windows_score_each_token_once(config, stride):
+  source = TextSource(dataclasses.replace(config, stride=stride))
+  stream = source.instance(0)['validation']
+  for found, expected in zip(scored(source, 7), (stream[:-1], stream[1:])):
+    np.testing.assert_array_equal(found, expected)
+  batches = [draw(source, source.instance(0), 0, 'validation', step, 7)
+             for step in range(source.evaluation_steps('validation', 7))]
+  weights_WT = np.concatenate([batch.weights_BT for batch in batches])
+  assert weights_WT[0].all()
+  # All others stand after at least T - stride tokens.
+  assert not weights_WT[1:, :LENGTH - stride].any()
+  assert weights_WT[1, LENGTH - stride:].all()
+
+
+def test_overlapping_windows_score_the_same_bytes(leaking):
+  """But for separators in windows where nothing else is scored."""
+  plain, overlapping = (TextSource(dataclasses.replace(leaking, stride=stride))
+                        for stride in (0, 5))
+  targets = [[t for t in scored(source, 7)[1]
+              if t != source.tokenizer.separator]
+             for source in (plain, overlapping)]
+  np.testing.assert_array_equal(*targets)
+
+
+@pytest.mark.parametrize('stride', [-1, LENGTH + 1])
+def test_windows_that_leave_gaps_are_refused(config, stride):
+  with pytest.raises(InputError, match=rf'source\.stride: {stride} must be'):
+    TextSource(dataclasses.replace(config, stride=stride))
+
+
 @pytest.mark.parametrize('batch_size', [1, 7, 1000])
 def test_what_leaks_is_not_scored(leaking, batch_size):
   source = TextSource(leaking)
