@@ -107,7 +107,7 @@ class Attention(nn.Module):
     config, width = self.config, self.model.d_model
     heads, groups = config.n_heads, config.kv_heads
     head = config.head_width(self.model)
-    start = parameterisation.hidden(width)
+    start = parameterisation.hidden(self.model, width)
     w_q_DHK = self.param('w_q_DHK', start, (width, heads, head))
     w_k_DGK = self.param('w_k_DGK', start, (width, groups, head))
     w_v_DGK = self.param('w_v_DGK', start, (width, groups, head))

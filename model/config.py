@@ -27,8 +27,8 @@ NormPlacement = Literal['pre', 'post', 'scaled']
 FeedForward = Literal['plain', 'gated', 'none']
 Activation = Literal['relu', 'gelu', 'silu', 'tanh', 'sigmoid', 'identity']
 Layers = Literal['separate', 'tied']
-Unembedding = Literal['separate', 'tied']
-Parameterisation = Literal['standard', 'completep']
+Unembedding = Literal['separate', 'tied', 'none']
+Parameterisation = Literal['standard', 'gpt2', 'completep']
 Remat = Literal['none', 'dots', 'full']
 Dtype = Literal['float32', 'bfloat16']
 
@@ -114,7 +114,7 @@ class ModelConfig:
   ff_multiple: float = 4.0  # feed-forward width over model width
   activation: Activation = 'gelu'
   layers: Layers = 'separate'  # tied: one layer's parameters, looped n times
-  unembedding: Unembedding = 'separate'
+  unembedding: Unembedding = 'separate'  # none: the stream is the logits
   parameterisation: Parameterisation = 'completep'
   base_layers: int = 2  # the depth and width at which the learning rate of
   base_width: int = 64  # a CompleteP family was chosen
@@ -149,6 +149,11 @@ class ModelConfig:
       raise ConfigError(
         f'model.ff_multiple: {self.ff_multiple} leaves no feed-forward width; '
         "use a larger one, or model.feed_forward='none'")
+    if self.unembedding == 'none' and self.vocab_size not in (0, self.d_model):
+      raise ConfigError(
+        f'model.vocab_size: {self.vocab_size} logits cannot be the stream of '
+        f'model.d_model={self.d_model}; make them equal, or use '
+        'model.unembedding=separate')
     self.mixer.validate(self)
 
 

@@ -72,7 +72,7 @@ class Convolution(nn.Module):
     length, window = x_BTD.shape[1], self.config.window
     width = self.model.d_model
     w_conv_WDD = self.param('w_conv_WDD',
-                            parameterisation.hidden(window * width),
+                            parameterisation.hidden(self.model, window * width),
                             (window, width, width))
     b_D = self.param('b_D', nn.initializers.zeros, (width,))
     w_o_DD = self.param('w_o_DD', parameterisation.output(self.model, width),

@@ -84,7 +84,8 @@ def flops(config: ModelConfig, length: int) -> Count:
   return Count(
     mixer=config.n_layers * config.mixer.flops(config, length),
     feed_forward=config.n_layers * layer * _feed_forward_weights(config),
-    unembedding=layer * config.d_model * config.vocab_size)
+    unembedding=layer * config.d_model * config.vocab_size
+    * (config.unembedding != 'none'))
 
 
 def train_flops(config: ModelConfig, length: int) -> int:

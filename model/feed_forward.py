@@ -33,7 +33,7 @@ class FeedForward(nn.Module):
     """(B,T,D) -> (B,T,D)."""
     config, zeros = self.config, nn.initializers.zeros
     width, wide = config.d_model, config.ff_width
-    w_up_DF = self.param('w_up_DF', parameterisation.hidden(width),
+    w_up_DF = self.param('w_up_DF', parameterisation.hidden(config, width),
                          (width, wide))
     b_up_F = self.param('b_up_F', zeros, (wide,))
     w_down_FD = self.param('w_down_FD', parameterisation.output(config, wide),
@@ -57,7 +57,7 @@ class GatedFeedForward(nn.Module):
     """(B,T,D) -> (B,T,D)."""
     config = self.config
     width, wide = config.d_model, config.ff_width
-    start = parameterisation.hidden(width)
+    start = parameterisation.hidden(config, width)
     w_gate_DF = self.param('w_gate_DF', start, (width, wide))
     w_up_DF = self.param('w_up_DF', start, (width, wide))
     w_down_FD = self.param('w_down_FD', parameterisation.output(config, wide),

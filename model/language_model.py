@@ -60,6 +60,16 @@ class Unembedding(nn.Module):
     return self.w_DV
 
 
+class StreamAsLogits(nn.Module):
+  """Scores tokens by the normalised stream itself, one for each width."""
+
+  config: ModelConfig
+
+  def matrix_DV(self) -> jax.Array:
+    """The identity."""
+    return jnp.eye(self.config.d_model)
+
+
 class LanguageModel(nn.Module):
   """Tokens to logits."""
 
@@ -74,8 +84,9 @@ class LanguageModel(nn.Module):
     self.position_embedding = POSITIONS[config.position](config)
     self.stack = stack.stack(config, self.taps, self.layout)
     self.norm = NORMS[config.norm]()
-    if config.unembedding == 'separate':
-      self.unembedding = Unembedding(config)
+    unembeddings = {'separate': Unembedding, 'none': StreamAsLogits}
+    if config.unembedding != 'tied':
+      self.unembedding = unembeddings[config.unembedding](config)
 
   def __call__(self, tokens_BT: jax.Array, edits: Edits) -> Output:
     """Runs the whole model."""

@@ -4,6 +4,9 @@
 write to the residual stream divided by sqrt(residual branches), so that the
 stream's variance at the start does not grow with depth (Radford et al., 2019).
 
+`gpt2`: as the published code has it, every matrix starts with standard
+deviation 0.02, whatever its fan in; those that write to the stream as above.
+
 `completep` (Dey et al., 2025, alpha = 1): residual branches are multiplied by
 base_layers / n_layers, and the logits by base_width / d_model, so that the
 learning rate found at the base size serves every depth and width. The
@@ -41,18 +44,25 @@ def embedding() -> initializers.Initializer:
   return initializers.constant(EMBEDDING_STD)
 
 
-def hidden(fan_in: int) -> initializers.Initializer:
+def hidden(config: ModelConfig, fan_in: int) -> initializers.Initializer:
   """Starts a matrix inside a block, which sums over `fan_in` inputs."""
-  return initializers.constant(1 / math.sqrt(fan_in))
+  return initializers.constant(_spread(config, fan_in))
 
 
 def output(config: ModelConfig, fan_in: int) -> initializers.Initializer:
   """Starts a matrix that writes to the residual stream."""
-  std = 1 / math.sqrt(fan_in)
-  if config.parameterisation == 'standard':
+  std = _spread(config, fan_in)
+  if config.parameterisation != 'completep':
     branches = 1 if config.feed_forward == 'none' else 2
     std /= math.sqrt(branches * config.n_layers)
   return initializers.constant(std)
+
+
+def _spread(config: ModelConfig, fan_in: int) -> float:
+  """The standard deviation that a matrix starts with."""
+  if config.parameterisation == 'gpt2':
+    return EMBEDDING_STD
+  return 1 / math.sqrt(fan_in)
 
 
 def unembedding(config: ModelConfig) -> initializers.Initializer:
@@ -61,20 +71,21 @@ def unembedding(config: ModelConfig) -> initializers.Initializer:
   CompleteP keeps its scale at every width, since the logits are multiplied
   instead; at the base width both parameterisations are the same.
   """
-  widths = {'standard': config.d_model, 'completep': config.base_width}
-  return initializers.constant(1 / math.sqrt(widths[config.parameterisation]))
+  completep = config.parameterisation == 'completep'
+  return initializers.constant(_spread(
+    config, config.base_width if completep else config.d_model))
 
 
 def residual_multiplier(config: ModelConfig) -> float:
   """What a branch's output is multiplied by before it joins the stream."""
-  if config.parameterisation == 'standard':
+  if config.parameterisation != 'completep':
     return 1.0
   return config.base_layers / config.n_layers
 
 
 def logit_multiplier(config: ModelConfig) -> float:
   """What the logits are multiplied by."""
-  if config.parameterisation == 'standard':
+  if config.parameterisation != 'completep':
     return 1.0
   return config.base_width / config.d_model
 

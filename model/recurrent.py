@@ -44,7 +44,8 @@ class GRU(nn.Module):
     width, dtype = self.config.d_model, x_BTD.dtype
 
     def matrix(name):
-      return self.param(name, parameterisation.hidden(width), (width, width))
+      start = parameterisation.hidden(self.config, width)
+      return self.param(name, start, (width, width))
 
     def from_input(gate):
       b_D = self.param(f'b_{gate}_D', nn.initializers.zeros, (width,))
@@ -106,7 +107,7 @@ class LinearRecurrence(nn.Module):
                sites: Sites) -> jax.Array:
     """(B,T,D) -> (B,T,D); `layer` is not used."""
     width, zeros = self.config.d_model, nn.initializers.zeros
-    start = parameterisation.hidden(width)
+    start = parameterisation.hidden(self.config, width)
     w_value_DD = self.param('w_value_DD', start, (width, width))
     w_decay_DD = self.param('w_decay_DD', start, (width, width))
     w_input_DD = self.param('w_input_DD', start, (width, width))

@@ -9,13 +9,15 @@ character. Published setting: 4 characters, no immediate repeats, k from 0 to
 Tokens: characters are 0 to c - 1, and c + k asks for k hops. Position 0 holds
 the k token, and position i + 1 the character i of a string of T - 1.
 
-A position whose answer does not exist is not scored. Once all c characters
-have occurred, exactly 1 + k (c - 1) positions have none.
+A position whose answer does not exist is not scored. The published code trains
+on it, too: `trained='all'` asks there for a token that says so, and for a blank
+at the first position; what is held out is scored as before. Once all c
+characters have occurred, exactly 1 + k (c - 1) positions have none.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,8 @@ class HopStringConfig:
   length: int = 64  # T
   symbols: int = 9  # c
   hops: tuple[int, ...] = (1, 2, 3, 4)  # the k that are asked for
+  # positions that training asks for an answer: where there is one, or all
+  trained: Literal['answerable', 'all'] = 'answerable'
 
   def validate(self) -> None:
     """Raises InputError, naming the field, if some k has no answer."""
@@ -80,8 +84,10 @@ class HopString:
     self.length = config.length
     self.hops = config.hops
     self.groups = tuple(str(k) for k in config.hops)
+    self._trains_all = config.trained == 'all'
+    self._absent = config.symbols + max(config.hops) + 1  # then the blank
     self.vocab_size = max(
-      PUBLISHED_VOCABULARY, config.symbols + max(config.hops) + 1)
+      PUBLISHED_VOCABULARY, self._absent + 2 * self._trains_all)
 
   def instance(self, seed: int) -> Instance:
     """No constants: every string is its own world."""
@@ -99,12 +105,17 @@ class HopString:
     group_B, hop_B = hops.choose(uniform_BT[:, 0], self.hops)
     answers_BT, exists_BT = hop(string_BT, hop_B, self.symbols,
                                 longest=max(self.hops))
-    first = ((0, 0), (1, 0))
+    first, blank = ((0, 0), (1, 0)), 0
+    if self._trains_all and split == 'train':
+      answers_BT = jnp.where(exists_BT, answers_BT, self._absent)
+      blank, weights_BT = self._absent + 1, jnp.ones(uniform_BT.shape)
+    else:
+      weights_BT = jnp.pad(exists_BT.astype(jnp.float32), first)
     return Batch(
       tokens_BT=jnp.concatenate(
         [self.symbols + hop_B[:, None], string_BT], axis=1),
-      targets_BT=jnp.pad(answers_BT, first),
-      weights_BT=jnp.pad(exists_BT.astype(jnp.float32), first),
+      targets_BT=jnp.pad(answers_BT, first, constant_values=blank),
+      weights_BT=weights_BT,
       group_B=group_B)
 
   def _strings(self, uniform_BT: jax.Array) -> jax.Array:

@@ -11,7 +11,8 @@ from model import count
 SWITCHES = [
   {}, {'layers': 'tied'}, {'feed_forward': 'gated', 'norm': 'rms'},
   {'feed_forward': 'none', 'unembedding': 'tied'},
-  {'position': 'learned', 'ff_multiple': 2.6}]
+  {'position': 'learned', 'ff_multiple': 2.6},
+  {'unembedding': 'none', 'd_model': 24, 'vocab_size': 24}]
 
 
 @pytest.mark.parametrize(('mixer', 'changes'),

@@ -36,6 +36,17 @@ def test_weights_start_at_the_stated_spread(parameterisation):
   assert np.abs(off_diagonal).max() < 0.1
 
 
+def test_gpt2_starts_every_matrix_alike():
+  config = tiny.config(parameterisation='gpt2', **LARGE)
+  params = tiny.jit(lambda: model.init(config, jax.random.key(0)))()
+  mixer, ffn = params['stack']['mixer'], params['stack']['ffn']
+  for value, deviation in (
+      (mixer['w_q_DHK'], 0.02), (ffn['w_up_DF'], 0.02),
+      (mixer['w_o_HKD'], 0.02 / 8 ** 0.5), (ffn['w_down_FD'], 0.02 / 8 ** 0.5),
+      (params['unembedding']['w_DV'], 0.02)):
+    np.testing.assert_allclose(value.std(), deviation, rtol=0.05)
+
+
 def test_the_scale_multiplies_weights_and_nothing_else():
   config = tiny.config('linear_recurrence')
   init = tiny.jit(lambda key, scale: model.init(config, key, scale))

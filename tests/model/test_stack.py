@@ -101,6 +101,19 @@ def test_scaled_norms_equal_smaller_norm_parameters():
     tiny.logits(pre, {**params, 'stack': smaller}, tiny.tokens()), atol=1e-5)
 
 
+def test_a_stream_can_be_the_logits():
+  config = tiny.config('convolution', unembedding='none', vocab_size=8,
+                       parameterisation='standard')
+  params = tiny.params(config)
+  assert 'unembedding' not in params
+  scored = dataclasses.replace(config, unembedding='separate')
+  with_eye = {**params, 'unembedding': {'w_DV': np.eye(8, dtype=np.float32)}}
+  np.testing.assert_allclose(tiny.logits(config, params, tiny.tokens()),
+                             tiny.logits(scored, with_eye, tiny.tokens()))
+  with pytest.raises(model.ConfigError, match=r'vocab_size: 7 logits cannot'):
+    tiny.config(unembedding='none').validate()
+
+
 def test_post_norm_leaves_a_normalised_stream():
   config = tiny.config('convolution', norm_placement='post', norm='rms')
   params = tiny.params(config)

@@ -55,6 +55,25 @@ def test_targets_follow_the_definition(drawn, request):
   assert len(hops_seen) > 3
 
 
+def test_training_may_ask_everywhere(short):
+  config = HopStringConfig(length=33, hops=(0, 1, 2, 4), symbols=4,
+                           trained='all')
+  source = config.open()
+  held_out = draw(source, 600)
+  for found, expected in zip(held_out, short):
+    np.testing.assert_array_equal(found, expected)
+  trained, plain = (jax.tree.map(np.asarray, s.batch({}, 0, 'train', 0, 50))
+                    for s in (source, open_source()))
+  assert (trained.weights_BT == 1).all()
+  exists = plain.weights_BT > 0
+  np.testing.assert_array_equal(trained.targets_BT[exists],
+                                plain.targets_BT[exists])
+  blank, absent = 10, 9  # after 4 characters and k from 0 to 4
+  assert (trained.targets_BT[:, 0] == blank).all()
+  assert (trained.targets_BT[:, 1:][~exists[:, 1:]] == absent).all()
+  assert source.vocab_size == 30
+
+
 def test_the_first_token_says_k(short, published):
   np.testing.assert_array_equal(
     short.tokens_BT[:, 0] - 4, np.array([0, 1, 2, 4])[short.group_B])
