@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-import humanize
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from data.text import leak
+from experiments.foresight import pace
 from experiments.judge import axes
 from experiments.launch import workers
-from experiments.runs import instrument, remaining
+from experiments.machine.accelerators import Accelerator
+from experiments.runs import display, instrument, remaining
 from experiments.runs.instrument import Measure
 from experiments.runs.store import Store
 from experiments.sweeps import cost
@@ -26,8 +28,13 @@ FILE_WIDTH = 200
 SHOWN = ('arm', 'model.n_layers', 'model.d_model', 'task.start')
 
 
-def print_plan(plan: Plan) -> None:
-  """Every run, with parameters, FLOPs and whether it is done."""
+def print_plan(plan: Plan, device: Accelerator | None = None) -> None:
+  """Every run, with parameters, FLOPs and whether it is done.
+
+  Args:
+    plan: which.
+    device: whose time is estimated; None: that of this machine.
+  """
   swept = [path for path in axes.axes(plan.cells)
            if path not in SHOWN
            ] if len(plan.parts) == 1 else []
@@ -51,11 +58,13 @@ def print_plan(plan: Plan) -> None:
       print(f'{part.name}: {note}')
   for sentence in texts(plan):
     print(sentence)
-  seconds, basis = estimate(plan)
-  print(f'{len(tasks)} runs in {len(plan.groups())} groups, '
-        f'{sum(map(cost.flops, tasks)):.2e} FLOPs in all; '
-        f'{remaining.done(plan, store)} done.\nWhat is missing should take '
-        f'{humanize.precisedelta(round(seconds))} at {basis}.')
+  for question in plan.unanswered:
+    print(f'{question}. Planned without it.')
+  seconds, basis = elsewhere(plan, device) if device else estimate(plan)
+  print(f'{remaining.tally(plan, store)} done; those of one shape train side '
+        f'by side, in {len(plan.groups())} groups; '
+        f'{sum(map(cost.flops, tasks)):.2e} FLOPs in all.\nWhat is missing '
+        f'should take {display.duration(seconds)} {basis}.')
 
 
 def texts(plan: Plan) -> list[str]:
@@ -106,7 +115,19 @@ def estimate(plan: Plan) -> tuple[float, str]:
   if seconds:
     rate, basis = flops / seconds, 'the rate of the runs finished here'
   return (left / rate / count,
-          f'{rate / 1e9:.3g} GFLOP/s for each of {count} workers, {basis}')
+          f'at {rate / 1e9:.3g} GFLOP/s for each of {count} workers, {basis}')
+
+
+def elsewhere(plan: Plan, device: Accelerator) -> tuple[float, str]:
+  """Seconds that the missing runs take on one device; what that rests on."""
+  store = Store(plan.runs)
+  left = [group for item in remaining.work(plan)
+          if (group := remaining.untrained(item.group, store))]
+  seconds = sum(pace.seconds(group.configs, device)
+                for group in left if group.configs)
+  return seconds, (
+    f'on one {device.name}, measurements apart. Assumed, not measured: '
+    f'{pace.assumption(device)}; memory is not looked at (fathom aot does)')
 
 
 def print_status(plan: Plan) -> None:
@@ -120,7 +141,7 @@ def print_status(plan: Plan) -> None:
       item.group.id, ', '.join(strata), str(len(item.group.ids)),
       'done' if item.done(store) else _state(store, item.group))
   _print(table)
-  print(f'{remaining.done(plan, store)}/{len(plan.run_ids())} runs done.')
+  print(f'{remaining.tally(plan, store)} done.')
 
 
 def _state(store: Store, group: Group) -> str:
@@ -133,6 +154,15 @@ def _state(store: Store, group: Group) -> str:
     return 'to do'
   with store.lease(group.ids) as free:
     return 'interrupted' if free else 'running'
+
+
+def print_beside(numbers: pl.DataFrame) -> None:
+  """Published numbers and ours, a line each; see `judge.beside`."""
+  table = _table(*numbers.columns)
+  for row in numbers.iter_rows():
+    table.add_row(*('' if x is None else f'{x:.3g}' if isinstance(x, float)
+                    else str(x) for x in row))
+  _print(table)
 
 
 def print_config(plan: Plan) -> None:

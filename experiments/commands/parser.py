@@ -124,6 +124,14 @@ def plan(options: argparse.Namespace) -> Plan:
   Raises:
     UsageError, ConfigError, InputError: naming the field and the fix.
   """
+  drafted = draft(options)
+  if drafted.unanswered:
+    raise UsageError('; '.join(drafted.unanswered))
+  return drafted
+
+
+def draft(options: argparse.Namespace) -> Plan:
+  """A plan that may still ask for something; see `Plan.unanswered`."""
   from experiments import claims
   from experiments.runs import store
   from experiments.sweeps import plan as plans

@@ -1,6 +1,7 @@
 """Write the results table and print where it is."""
 
 import argparse
+from pathlib import Path
 
 from experiments.commands.parser import add_experiment
 
@@ -8,6 +9,10 @@ from experiments.commands.parser import add_experiment
 def fill(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments and the action."""
   add_experiment(parser)
+  parser.add_argument(
+    '--beside', type=Path, metavar='FILE',
+    help='print our means beside the published numbers of a CSV with the '
+    'columns metric, value and any of ours (arm, n_layers, hops, …)')
   parser.set_defaults(act=act)
 
 
@@ -18,7 +23,10 @@ def act(options: argparse.Namespace) -> int:
   from experiments.runs.store import Store
   plan = options.plan(options)
   rows = conclusion.tabulate(plan)
-  done = remaining.done(plan, Store(plan.runs))
-  print(f'{rows.height} rows from {done}/{len(plan.run_ids())} runs in '
+  print(f'{rows.height} rows from {remaining.tally(plan, Store(plan.runs))} in '
         f'{plan.output / "results.parquet"} and .csv')
+  if options.beside:
+    from experiments.commands import listing
+    from experiments.judge.beside import beside
+    listing.print_beside(beside(rows, options.beside))
   return 0

@@ -61,13 +61,15 @@ def perform(plan: Plan, options: argparse.Namespace) -> int:
     options, execution.platform(plan)) if several else {})
   if code is not None:
     return code
-  count, done = len(plan.run_ids()), remaining.done(plan, Store(plan.runs))
+  store = Store(plan.runs)
+  missing = remaining.done(plan, store) < len(plan.run_ids())
   if mine is None or mine.process <= 0:
-    print(f'{plan.experiment.name} ({plan.preset}): {count} runs, {done} done '
-          'already.', *listing.texts(plan), sep='\n', flush=True)
-    if done < count:
+    print(f'{plan.experiment.name} ({plan.preset}): '
+          f'{remaining.tally(plan, store)} done.', *listing.texts(plan),
+          sep='\n', flush=True)
+    if missing:
       conclusion.seal(plan)
-  if done < count:
+  if missing:
     code = execution.run(plan, options.arguments, options.workers, mine)
   if mine and jax.process_index() > 0:
     return code or 0

@@ -19,14 +19,14 @@ from experiments.judge.statistics import Sample
 
 EffectState = Literal['supported', 'equivalent', 'opposite', 'inconclusive']
 PropertyState = Literal['holds', 'fails']
-Asked = EffectState | PropertyState | Literal['not supported',
-                                              'not equivalent']
+Asked = EffectState | PropertyState | Literal[
+  'not supported', 'not equivalent', 'equivalent or opposite']
 # The name of an effect or a property, and the state that a rule asks of it.
 Premise = tuple[str, Asked]
 Tier = Literal['E0', 'E1', 'E2', 'E3']
 
 EFFECT_STATES = ('supported', 'equivalent', 'opposite', 'inconclusive',
-                 'not supported', 'not equivalent')
+                 'not supported', 'not equivalent', 'equivalent or opposite')
 PROPERTY_STATES = ('holds', 'fails')
 # What one-sided tests of eight replicates at 5 % can show of each on its own.
 MOST_EFFECTS = 6

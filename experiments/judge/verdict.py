@@ -131,7 +131,7 @@ def apply(stratum: Stratum, states: Mapping[str, str]
     name, state = premise
     if state.startswith('not '):
       return states[name] != state.removeprefix('not ')
-    return states[name] == state
+    return states[name] in state.split(' or ')
 
   rule = stratum.rule
   verdicts: tuple[tuple[Verdict, tuple[Premise, ...]], ...] = (

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.machine.usage import choose
+
 REPEATS = 5
 
 
@@ -90,6 +92,30 @@ ACCELERATORS = (
   _gpu('RTX 4090', 'NVIDIA GeForce RTX 4090', 165.2, 82.6, 24, 1008, 0),
   _gpu('RTX 3090', 'NVIDIA GeForce RTX 3090', 71, 35.6, 24, 936, 0),
 )
+
+
+def named(text: str) -> Accelerator:
+  """The accelerator that a person calls `h100`, `v5e` or `a100-40gb`.
+
+  Of several that share the beginning of a name, the one of most memory and
+  bandwidth: `a100` has 80 GB.
+
+  Raises:
+    UsageError: there is none; the message lists them.
+  """
+  known = {_short(a.name): a for a in ACCELERATORS}
+  short = _short(text)
+  kin = [a for name, a in known.items() if name.startswith(f'{short}-')]
+  if short not in known and kin:
+    return max(kin, key=lambda a: (a.memory_bytes, a.memory_bandwidth))
+  choose('device', short, tuple(known))
+  return known[short]
+
+
+def _short(name: str) -> str:
+  """'A100 40 GB' → 'a100-40gb', 'TPU v5e' → 'v5e'."""
+  lower = re.sub(r'^(tpu|nvidia)[ -]', '', name.strip().lower())
+  return re.sub(r'[ _]', '-', re.sub(r'[ -]gb\b', 'gb', lower))
 
 
 def find(kind: str) -> Accelerator | None:

@@ -70,9 +70,11 @@ class Display:
       return
     self._last_line, self._where = now, where
     gone, fresh = now - self._started, share - self._first
-    left = (humanize.precisedelta(
-      round(gone / max(fresh, 1e-9) * (1 - share)), format='%d') + ' left'
-      if fresh > 0.001 or share >= 1 else 'time left unknown')
+    left = 'time left unknown'
+    if share >= 1:
+      left = 'nothing left'
+    elif fresh > 0.001:
+      left = duration(gone / fresh * (1 - share)) + ' left'
     print(f'{where}, {words}, {gone:.0f} s gone, {left}', flush=True)
 
   def say(self, text: str) -> None:
@@ -81,6 +83,15 @@ class Display:
       self._bar.console.print(text, highlight=False)
     elif self._visible:
       print(text, flush=True)
+
+
+def duration(seconds: float) -> str:
+  """'about 40 minutes': a guess at a time, no finer than a guess is."""
+  sizes = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86_400}
+  unit = next((unit for unit, size in sizes.items()
+               if round(seconds / size) < 100), 'day')
+  number = round(seconds / sizes[unit])
+  return f'about {number:,} {unit}{"" if number == 1 else "s"}'
 
 
 def rate(number: float, unit: str) -> str:

@@ -42,7 +42,7 @@ class SweepProgress:
                 for s in active)
     count = sum(len(item.group.ids) for item in self._items)
     self._display.update(
-      work / self._total, f'{len(finished)}/{count} runs',
+      work / self._total, f'{len(finished)} of {count} runs',
       f'{work / self._total:.0%} of the work, {steps:,.0f} steps/s, '
       f'{rate(tokens, "tokens")}')
 

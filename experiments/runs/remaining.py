@@ -56,6 +56,12 @@ def done(plan: Plan, store: Store) -> int:
     for one in work(plan) for task in one.group.tasks)
 
 
+def tally(plan: Plan, store: Store) -> str:
+  """'3 of 48 runs': how many distinct ones are trained and measured."""
+  runs = len(plan.run_ids())
+  return f'{done(plan, store)} of {runs} run{"" if runs == 1 else "s"}'
+
+
 def untrained(group: Group, store: Store) -> Group | None:
   """What of a group is still to be trained; None when nothing is.
 

@@ -13,7 +13,7 @@ from typing import Any
 from experiments.sweeps import overrides
 from experiments.sweeps.task import Task, Train
 from model import matching
-from model.matching import Match
+from model.matching import Hold, Match
 from train import programs
 from train.config import Config
 
@@ -79,19 +79,20 @@ def derive(sweep: Sweep, change: Callable[[Config], Config]) -> Sweep:
   return tuple(change(config) for config in sweep)
 
 
-def as_large_as(config: Config, n_layers: int) -> Match:
+def as_large_as(config: Config, n_layers: int, hold: Hold = 'stack') -> Match:
   """The width at which the config's layers hold as much as n_layers would.
 
-  The layers trade width for depth; embeddings take no part.
+  The layers trade width for depth; embeddings take no part. With hold='flops'
+  it is the FLOPs of the whole model that stay.
   """
   base = dataclasses.replace(programs.complete(config).model, n_layers=n_layers)
-  return matching.width(base, 'stack', n_layers=config.model.n_layers)
+  return matching.width(base, hold, n_layers=config.model.n_layers)
 
 
-def matched(sweep: Sweep, n_layers: int) -> Sweep:
+def matched(sweep: Sweep, n_layers: int, hold: Hold = 'stack') -> Sweep:
   """Each config at the width of `as_large_as`."""
   return derive(sweep, lambda config: dataclasses.replace(
-    config, model=as_large_as(config, n_layers).config))
+    config, model=as_large_as(config, n_layers, hold).config))
 
 
 def cells(stratum: str, arm: str, sweep: Sweep) -> tuple[Cell, ...]:

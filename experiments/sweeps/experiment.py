@@ -27,6 +27,7 @@ class Part:
     figures: from the table's finished rows and the stratum's result to plots
       (see `experiments.report.figures`). None: the held-out loss.
     notes: what `fathom plan` adds in words.
+    asks: what a person must say at a preset: dotted path → why, in words.
     sentence: from the stratum's result to what it shows, in a sentence or two
       that a layman understands; '' where it has no words for that. None: the
       declaration speaks for itself (see `experiments.report.sentence`).
@@ -43,6 +44,7 @@ class Part:
   declare: Callable[[str], Any] | None = None
   figures: Callable[[Any, Any], Sequence[Any]] | None = None
   notes: Callable[[str, Pins], Sequence[str]] | None = None
+  asks: Callable[[str], Mapping[str, str]] | None = None
   optional: bool = False
   sentence: Callable[[Any], str] | None = None
   problem: Callable[[Sequence[tuple[Cell, Any]]], Any] | None = None

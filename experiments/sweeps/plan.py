@@ -26,6 +26,7 @@ class Plan:
     cells: what is measured, each trained run complete.
     runs: the folder of all results.
     folder: where the seal lies, and the table and report of all parts.
+    unanswered: what the parts ask for and nobody has said, a sentence each.
   """
 
   experiment: Experiment
@@ -35,6 +36,7 @@ class Plan:
   cells: tuple[Cell, ...]
   runs: Path
   folder: Path
+  unanswered: tuple[str, ...] = ()
 
   @property
   def partial(self) -> bool:
@@ -92,7 +94,18 @@ def make(experiment: Experiment, preset: str, strata: Sequence[str],
   changed = {name: dict(values) for name, values in pins.items() if values}
   mark = f'-{identity.digest(sorted(texts.items()))[:6]}' if changed else ''
   return Plan(experiment, preset, parts, pins, cells, runs,
-              root / f'{preset}{mark}')
+              root / f'{preset}{mark}', tuple(_unanswered(parts, preset, pins)))
+
+
+def _unanswered(parts: Sequence[Part], preset: str,
+                pins: Mapping[str, Pins]) -> Iterator[str]:
+  """What the parts ask for at a preset and was not typed."""
+  for part in parts:
+    for path, why in (part.asks(preset) if part.asks else {}).items():
+      config = _configs(part.sweep(preset, {}))[0]
+      if overrides.field(config, path)[0] not in pins[part.name]:
+        yield (f'{part.name}: preset {preset} asks for '
+               f'{overrides.PREFIX}{path}=…, {why}')
 
 
 def _pins(parts: Sequence[Part], preset: str,

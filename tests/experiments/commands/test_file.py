@@ -173,9 +173,10 @@ def test_what_init_writes_runs_among_traps(trapped):
   assert (folder / 'figures' / 'links-accuracy.svg').exists()
   assert 'second layer' in (folder / 'report.md').read_text()
   code, printed = fathom('run', 'idea/idea.py', '--preset=smoke', cwd=trapped)
-  assert '4 runs, 4 done already' in printed
-  for verb, says in (('status', '4/4 runs done'), ('results', 'rows from 4/4'),
-                     ('report', 'no evidence'), ('config', 'model.n_layers')):
+  assert '4 of 4 runs done' in printed
+  for verb, says in (
+      ('status', '4 of 4 runs done'), ('results', 'rows from 4 of 4 runs'),
+      ('report', 'no evidence'), ('config', 'model.n_layers')):
     code, printed = fathom(verb, 'idea/idea.py', '--preset=smoke', cwd=trapped)
     assert code == 0, printed
     assert says in printed

@@ -1,6 +1,7 @@
 """The command line: what is refused, what is explained, what it imports."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def fails(arguments, capsys):
    '/no/such/file'),
   (['plan', 'depth', '--strata=hierarchy', '--config.data.levels=0'],
    'data.source.levels'),
+  (['plan', 'depth', '--device=h10'], 'did you mean h100'),
   (['doctor', '--config.model.norm=rms'], 'fathom doctor takes no --config'),
   (['doctor', '--platform=gpuu'], 'did you mean gpu'),
   (['init'], 'name a folder'),
@@ -123,8 +125,8 @@ def test_plan_names_every_run_and_starts_nothing(tmp_path, capsys):
   assert stopped.value.code == 0
   printed = capsys.readouterr().out
   assert 'chain_of_thought' in printed
-  assert 'matched parameters' in printed
-  assert '0 done' in printed
+  assert 'equal cost' in printed
+  assert re.search(r'\b0 of \d+ runs done', printed)
   assert not list(tmp_path.iterdir())
 
 
@@ -154,6 +156,21 @@ def test_what_cannot_be_shown_is_refused_when_planned(tmp_path, capsys):
   assert '5 seeds would do' in said
 
 
+def test_plan_for_a_device_is_packed_and_in_words(tmp_path, capsys):
+  flags = ['plan', 'depth', '--preset=accelerator', '--strata=composition',
+           f'--runs={tmp_path}']
+  said = {}
+  for device in ('h100', 'v5e'):
+    with pytest.raises(SystemExit) as stopped:
+      main.main([*flags, f'--device={device}'])
+    assert stopped.value.code == 0
+    said[device] = capsys.readouterr().out.rsplit('should take about ')[1]
+  assert 'on one H100' in said['h100']
+  assert 'not measured: 10%' in said['h100']
+  assert re.match(r'\d+ (minutes|hours) on', said['h100'])
+  assert float(said['v5e'].split()[0]) > 0
+
+
 def test_status_says_what_is_to_do(tmp_path, capsys):
   with pytest.raises(SystemExit) as stopped:
     main.main(['status', 'depth', '--preset=smoke', '--strata=text',
@@ -161,7 +178,7 @@ def test_status_says_what_is_to_do(tmp_path, capsys):
   assert stopped.value.code == 0
   printed = capsys.readouterr().out
   assert printed.count('to do') == 3  # two depths, one of them matched
-  assert '0/6 runs done' in printed
+  assert '0 of 6 runs done' in printed
 
 
 def test_config_says_where_values_come_from(tmp_path, capsys):

@@ -130,7 +130,9 @@ def test_its_plan_starts_nothing(flag, tmp_path, capsys):
   with pytest.raises(SystemExit) as stopped:
     main.main([*SMALL, flag, f'--runs={tmp_path}'])
   assert stopped.value.code == 0
-  assert '4 runs in 2 groups' in capsys.readouterr().out
+  printed = capsys.readouterr().out
+  assert '0 of 4 runs done' in printed
+  assert 'in 2 groups' in printed
   assert not list(tmp_path.iterdir())
 
 

@@ -4,6 +4,7 @@ import jax
 import pytest
 
 from experiments.machine import accelerators
+from experiments.machine.usage import UsageError
 
 
 @pytest.mark.parametrize(('kind', 'name', 'bfloat16'), [
@@ -28,6 +29,24 @@ def test_kinds_are_found_by_the_name_that_jax_reports(kind, name, bfloat16):
                                   'TPU v7', 'Radeon'])
 def test_what_is_not_in_the_table_has_no_peak(kind):
   assert accelerators.find(kind) is None
+
+
+@pytest.mark.parametrize(('text', 'name'), [
+  ('h100', 'H100'), ('H200', 'H200'), ('a100', 'A100 80 GB'),
+  ('a100-40gb', 'A100 40 GB'), ('A100 80 GB', 'A100 80 GB'), ('v5e', 'TPU v5e'),
+  ('tpu-v6e', 'TPU v6e'), ('rtx 4090', 'RTX 4090')])
+def test_people_call_them_by_short_names(text, name):
+  assert accelerators.named(text).name == name
+
+
+def test_every_one_can_be_named():
+  for accelerator in accelerators.ACCELERATORS:
+    assert accelerators.named(accelerator.name) is accelerator
+
+
+def test_an_unknown_name_gets_the_nearest():
+  with pytest.raises(UsageError, match=r'did you mean h200\?'):
+    accelerators.named('h20')
 
 
 def test_units_are_those_of_the_table():
