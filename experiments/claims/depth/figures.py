@@ -122,9 +122,20 @@ def _bits_per_byte(done: pl.DataFrame, stratum: StratumResult) -> Plot:
     'ring, none below the most. ')
   plot = describe(
     stratum.name, 'bits-per-byte', 'Held-out bits per byte against n',
-    'bits_per_byte', f'Lower is better. {named}{INTERVAL}')
+    'bits_per_byte', f'Lower is better. {_corpus(done)}{named}{INTERVAL}')
   return figures.line_plot(plot, [('', rows)], 'bits per byte',
                            negligible=smallest)
+
+
+def _corpus(done: pl.DataFrame) -> str:
+  """What was predicted, and how much of it is not scored, in words."""
+  if 'corpus' not in done.columns:
+    return ''
+  return ''.join(
+    f'Corpus: {name}; {share:.1%} of its held-out bytes lie in copies of '
+    'training text and are not scored. '
+    for name, share in of_metric(done, 'left_out').select(
+      'corpus', 'value').unique(maintain_order=True).iter_rows())
 
 
 def _decodability(done: pl.DataFrame, stratum: StratumResult) -> Plot:
