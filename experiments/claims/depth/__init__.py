@@ -37,4 +37,4 @@ EXPERIMENT = Experiment(
            'not learn: more links, higher levels of a hierarchy, better '
            'predicted text.'),
   parts=(composition.PART, hierarchy.PART, text.PART),
-  terms=words.TERMS)
+  presets=('smoke', 'cpu', 'cpu-long', 'accelerator'), terms=words.TERMS)

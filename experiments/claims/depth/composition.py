@@ -23,8 +23,8 @@ equal_parameters_longer, for as long as plain; one_layer, a ladder of widths,
 and one_layer_longer likewise; n = 4; looped, one layer's parameters three
 times; wide, one layer with the parameters of three.
 
-`accelerator` reproduces the published setting instead: k-hop induction over
-random strings (Sanford, Hsu and Telgarsky, 2024), k up to 16, n up to 8.
+`accelerator` copies the published protocol instead (`published.py`): k-hop
+induction over random strings, k up to 16, n up to 8.
 """
 
 import dataclasses
@@ -33,9 +33,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.config import DataConfig
-from data.sources.hop_string import HopStringConfig
 from data.sources.pointer_chasing import PointerChasingConfig
-from experiments.claims.depth import figures, links, problems, words
+from experiments.claims.depth import figures, links, problems, published, words
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
 from experiments.sweeps import cost, overrides
@@ -51,8 +50,7 @@ from model import AttentionConfig, ModelConfig
 from train import programs
 from train.config import Config, TrainConfig
 
-SEEDS = {'smoke': range(2), 'cpu': range(8, 16), 'cpu-long': range(8, 16),
-         'accelerator': range(8)}  # the published table has one
+SEEDS = {'smoke': range(2), 'cpu': range(8, 16), 'cpu-long': range(8, 16)}
 BUDGET = 7 * links.EARLY  # FLOPs: three layers have solved four links by then
 WARMUP = 100  # steps
 EVALUATIONS = 56  # so that one of them is after links.EARLY
@@ -112,31 +110,15 @@ MORE_ARMS = (
   Arm('wide', 1e-3, as_large=3),
 )
 
-# Settings as published: 100 characters of 4, k from 0 to 16.
-PUBLISHED = Config(
-  model=ModelConfig(d_model=128, position='learned', vocab_size=30,
-                    base_width=128, parameterisation='standard'),
-  data=DataConfig(HopStringConfig(length=101, symbols=4,
-                                  hops=tuple(range(17))), batch_size=32),
-  train=TrainConfig(steps=100_001, learning_rate=1e-4, decay='linear',
-                    warmup_fraction=0.01, final_fraction=0.0,
-                    evaluation_batches=54, evaluate_every=10_000,
-                    checkpoint_every=10_000, chunk_steps=1000),
-)
-
 
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
   """The runs of a preset, arm by arm."""
-  seeds = SEEDS[preset]
   if preset == 'accelerator':
-    return tuple(cell for heads in (4, 8) for cell in cells(
-      'composition', f'{heads} heads', product(PUBLISHED, {
-        'model.mixer.n_heads': (heads,), 'model.n_layers': range(1, 9),
-        'train.seed': seeds}, pins)))
+    return published.sweep(pins)
   arms = (*ARMS, *MORE_ARMS) if preset == 'cpu-long' else ARMS
   return tuple(cell for arm in arms for cell in cells(
     'composition', arm.name, product(
-      _config(arm, preset), {'train.seed': seeds}, pins)))
+      _config(arm, preset), {'train.seed': SEEDS[preset]}, pins)))
 
 
 def _config(arm: Arm, preset: str) -> Config:
@@ -163,7 +145,7 @@ def _config(arm: Arm, preset: str) -> Config:
 def notes(preset: str, pins: Pins) -> list[str]:
   """What `fathom plan` adds: how close the matched arms come."""
   if preset == 'accelerator':
-    return ['the published table has one seed']
+    return published.notes()
   one, = product(BASE, {'model.n_layers': (1,)}, pins)
   return [f'one layer as large as {n}: {as_large_as(one, n).describe()}'
           for n in ((2, 3) if preset == 'cpu-long' else (2,))]
@@ -172,7 +154,7 @@ def notes(preset: str, pins: Pins) -> list[str]:
 def declare(preset: str) -> Stratum:
   """What is predicted, and what decides."""
   if preset == 'accelerator':
-    return _declare_published()
+    return published.declare()
   two, three = _plain(2), _plain(3)
   equal = {'arm': 'equal_parameters'}
   early, late = (f'after {flops / 1e9:.0f} billion FLOPs' for flops in (
@@ -256,36 +238,6 @@ def _price(name: str, statement: str, hops: int, slower: Mapping[str, Any],
       slower={**slower, 'hops': hops}, faster={**faster, 'hops': hops}),
     smallest=2.0, analysis='time to solve', sigma=1.4,
     positive=_able(hops, faster))
-
-
-def _declare_published() -> Stratum:
-  heads = {'arm': '4 heads'}
-  deep = {**heads, 'n_layers': 6, 'hops': 16}
-  shallow = {**heads, 'n_layers': 2, 'hops': 16}
-  able = Control(
-    'easiest cell', 'One link is learned by 6 layers.',
-    functools.partial(samples.average, metric='accuracy',
-                      where={**heads, 'n_layers': 6, 'hops': 1}),
-    at_least=0.95)
-  effects = (
-    Effect('depth gain', 'Sixteen links: accuracy with 6 layers over 2.',
-           'accuracy', functools.partial(samples.paired_difference,
-                                         metric='accuracy', a=deep, b=shallow),
-           smallest=0.3, positive=able),
-    Effect('trend', 'Accuracy at sixteen links rises with n.',
-           'rank correlation',
-           functools.partial(samples.ordered, metric='accuracy',
-                             order=tuple(range(1, 9)),
-                             where={**heads, 'hops': 16}),
-           smallest=0.5, analysis='trend', positive=able))
-  return Stratum(
-    name='composition', title='Composition: k-hop induction, as published',
-    prediction='The least n that solves k links grows as log2 k.',
-    refutation='Sixteen links are solved as well by 2 layers as by 6.',
-    effects=effects,
-    rule=Rule(supported=tuple((e.name, 'supported') for e in effects),
-              refuted=tuple((e.name, 'equivalent') for e in effects)),
-    tier='E2')
 
 
 PART = Part('composition', sweep, links.measure, declare, figures.composition,

@@ -136,7 +136,7 @@ def composition(stratum: StratumResult) -> str:
   """The price of a layer less, where facts are joined."""
   return _sentence(stratum, {
     ('two links, price', 'FLOPs until one layer of equal'): TWO_LINKS,
-    ('two links, late', 'four times as many'): LATE,
+    ('two links, late', 'one layer of equal parameters'): LATE,
     ('four links, price', 'FLOPs until two layers'): FOUR_LINKS})
 
 
