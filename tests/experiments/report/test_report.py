@@ -188,7 +188,7 @@ def test_incomplete_table_says_what_is_missing(plan, table, tmp_path):
   absent = missing['run'].n_unique()
   assert f'{absent} of {len(plan.run_ids())} planned runs are missing' in text
   assert 'n = 4 · d = 32: 8 runs, seed/instance 8/0, 9/0' in text
-  assert text.count('No data yet') == 7
+  assert text.count('No data yet') == 8
   answer = text[text.index('<main'):text.index('<nav')]
   assert 'A test of the machinery: no evidence.' in answer
   assert 'class="badge' not in answer

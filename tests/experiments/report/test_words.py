@@ -79,8 +79,8 @@ def test_a_smoke_test_says_one_thing(claim):
 @pytest.mark.parametrize(('say', 'name', 'statement'), [
   (words.composition, 'two links, price', 'Two links: FLOPs until one layer of '
    'equal parameters solves them, over those of two layers.'),
-  (words.composition, 'two links, late', 'Two links, after 96 billion FLOPs, '
-   'four times as many: accuracy of two layers over one layer.'),
+  (words.composition, 'two links, late', 'Two links, after 840 billion '
+   'FLOPs: accuracy of two layers over one layer of equal parameters.'),
   (words.composition, 'four links, price', 'Four links: FLOPs until two layers '
    'solve them, over those of three layers.'),
   (words.hierarchy, 'order of levels', 'A level emerges half a layer or more '
@@ -105,7 +105,8 @@ def test_depth_has_a_sentence_for_each_state(say, name, statement, state,
 def test_numbers_in_sentences_claim_no_more_than_was_shown(effect):
   price = stratum(effect, 'four links, price', 'FLOPs until two layers solve.')
   assert 'at least 2.3 times' in words.composition(price)
-  late = stratum(effect, 'two links, late', 'Four, or four times as many.')
+  late = stratum(effect, 'two links, late',
+                 'Two layers over one layer of equal parameters.')
   assert 'about 43 more of 100 cases' in words.composition(late)
 
 
