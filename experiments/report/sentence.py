@@ -5,9 +5,10 @@ declared speaks: the statement of an effect as far as its state bears it out,
 and no further.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
-from experiments.judge.numbers import brief
+from experiments.judge.numbers import brief, listed
 from experiments.judge.record import ClaimResult, EffectResult, StratumResult
 from experiments.sweeps.experiment import Experiment, Part
 
@@ -63,6 +64,35 @@ def of_effect(effect: EffectResult) -> str:
                   'that counts.',
     'opposite': f'The opposite was found of “{statement}”.',
   }.get(effect.state, f'These runs do not decide whether “{statement}”.')
+
+
+def grouped(stratum: StratumResult, said: Mapping[str, str],
+            places: Mapping[str, str],
+            size: Callable[[float], str] | None = None,
+            alone: bool = False) -> str:
+  """Some effects of a stratum as one sentence, those in one state together.
+
+  Args:
+    stratum: whose effects they are.
+    said: what was found, by the state of an effect; others are passed over.
+    places: where it was found, by the name of an effect; '' for nothing.
+    size: an estimate in words.
+    alone: whether only states that may be told without the rest are told.
+
+  Returns:
+    '' where nothing is to be said.
+  """
+  where: dict[str, list[str]] = {}
+  for effect in stratum.effects:
+    if effect.name in places and effect.state in said and (
+        effect.alone or not alone):
+      known = f' ({size(effect.estimate)})' if (
+        size and math.isfinite(effect.estimate)) else ''
+      where.setdefault(said[effect.state], []).append(
+        places[effect.name] + known)
+  text = '; '.join(', '.join(filter(None, (listed(names), found)))
+                   for found, names in where.items())
+  return f'{text[:1].upper()}{text[1:]}.' if text else ''
 
 
 def _telling(effects: Sequence[EffectResult], verdict: str) -> EffectResult:

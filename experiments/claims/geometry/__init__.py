@@ -26,6 +26,7 @@ from experiments.claims.geometry import (
   distance,
   similarity,
   transitions,
+  words,
 )
 from experiments.sweeps.experiment import Experiment
 
@@ -40,4 +41,5 @@ EXPERIMENT = Experiment(
            '(synthetic only).'),
   parts=(similarity.PART, dimension.PART, density.PART, transitions.PART,
          distance.PART),
-  presets=('smoke', 'cpu'))
+  presets=('smoke', 'cpu'),
+  terms=words.TERMS)

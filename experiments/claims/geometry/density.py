@@ -18,7 +18,7 @@ import functools
 
 import numpy as np
 
-from experiments.claims.geometry import chain, figures
+from experiments.claims.geometry import chain, figures, words
 from experiments.claims.geometry.chain import INPUT, OUTPUT, Planted
 from experiments.instruments import geometry
 from experiments.judge import samples
@@ -121,4 +121,5 @@ def declare(preset: str) -> Stratum:
 
 
 PART = Part('density', functools.partial(chain.sweep, 'density'), measure,
-            declare, figures.density)
+            declare, figures.density,
+            sentence=words.density)

@@ -14,7 +14,7 @@ import functools
 
 import numpy as np
 
-from experiments.claims.geometry import chain, figures
+from experiments.claims.geometry import chain, figures, words
 from experiments.claims.geometry.chain import INPUT, Planted
 from experiments.instruments import geometry
 from experiments.judge import samples
@@ -64,4 +64,5 @@ def declare(preset: str) -> Stratum:
 
 
 PART = Part('dimension', functools.partial(chain.sweep, 'dimension'), measure,
-            declare, figures.dimension)
+            declare, figures.dimension,
+            sentence=words.dimension)

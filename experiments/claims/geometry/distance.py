@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from experiments.claims.geometry import chain, figures
+from experiments.claims.geometry import chain, figures, problems, words
 from experiments.claims.geometry.chain import INPUT, Planted
 from experiments.instruments import geometry
 from experiments.judge import samples
@@ -163,4 +163,5 @@ def above_chance(table: pl.DataFrame, where: Mapping[str, str]) -> Sample:
 
 
 PART = Part('distance', functools.partial(chain.sweep, 'distance'), measure,
-            declare, figures.distance)
+            declare, figures.distance,
+            sentence=words.distance, problem=problems.distance)

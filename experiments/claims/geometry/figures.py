@@ -22,15 +22,16 @@ def similarity(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
     'rank correlation', 'Over all pairs of tokens; with two tables similar are '
     'tokens that the same tokens follow, with one also those that follow the '
     f'same. {_TABLES}Layers: the mean stream of a token. ',
-    pl.col('form') == 'as it is', pl.col('side') == side, reference=0.0)]
+    pl.col('form') == 'as it is', pl.col('side') == side, reference=0.0,
+    reference_name='unrelated')]
 
 
 def dimension(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
   """Participation ratio over the width."""
   return [
     _panels(done, stratum, 'participation', 'How many directions are used?',
-            'share of the width', 'Participation ratio over width. Dashed '
-            f'grey: a quarter. {_TABLES}', reference=0.25),
+            'share of the width', 'Participation ratio over width. '
+            f'{_TABLES}', reference=0.25, reference_name='a quarter'),
     _panels(done, stratum, 'neighbour_dimension', 'The dimension that '
             'neighbours see', 'TwoNN', 'It decides nothing. '
             f'{_TABLES}')]
@@ -42,7 +43,8 @@ def density(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
     done, stratum, 'sparseness_correlation', 'Is who is linked to by many '
     'sparse?', 'partial rank correlation', 'Of the mean distance to the five '
     'nearest with the number of tokens linked to one, frequency removed. '
-    f'{_TABLES}', pl.col('distance') == 'euclidean', reference=0.0)]
+    f'{_TABLES}', pl.col('distance') == 'euclidean', reference=0.0,
+    reference_name='unrelated')]
 
 
 def transitions(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
@@ -50,22 +52,25 @@ def transitions(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
   return [_panels(
     done, stratum, 'determination', 'How exactly are transitions known?', 'R²',
     'Of log-probabilities as they stand. Frequency: what a model that knows '
-    'frequencies alone would have. ', along='pairs', reference=0.9)]
+    'frequencies alone would have. ', along='pairs', reference=0.9,
+    reference_name='what is asked for')]
 
 
 def distance(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
   """AUC of distance, attention and prediction for links."""
   return [_panels(
     done, stratum, 'link_area', 'What tells who is linked?', 'AUC',
-    'Over pairs of far clusters; 0.5 (dashed) tells nothing. Input and output: '
-    'nearness, by the cosine of centred vectors. ',
+    'Over pairs of far clusters. Input and output: nearness, by '
+    'the cosine of centred vectors. ',
     pl.col('distance').fill_null('centred cosine') == 'centred cosine',
-    pl.col('pairs').fill_null('far') == 'far', reference=0.5)]
+    pl.col('pairs').fill_null('far') == 'far', reference=0.5,
+    reference_name='chance')]
 
 
 def _panels(done: pl.DataFrame, stratum: StratumResult, metric: str,
             title: str, xlabel: str, caption: str, *only: pl.Expr,
-            along: str = 'table', reference: float | None = None) -> Plot:
+            along: str = 'table', reference: float | None = None,
+            reference_name: str = '') -> Plot:
   """A panel for each arm, and in it a line of dots for each place `along`."""
   plot = describe(stratum.name, metric.replace('_', '-'), title, metric,
                   caption + INTERVAL)
@@ -87,7 +92,8 @@ def _panels(done: pl.DataFrame, stratum: StratumResult, metric: str,
       axes.set(title=arm, xlabel=xlabel)
     grid[0].set_yticks(range(len(places)), places)
     grid[0].set_ylim(len(places) - 0.5, -0.5)
-    marks.legend(figure)
+    marks.legend(figure, [] if reference is None else [
+      (axes.lines[0], reference_name)])
 
   return figures.drawn(plot, rows, (7.6, 1.3 + 0.34 * len(places)), paint)
 

@@ -21,7 +21,7 @@ import functools
 
 import numpy as np
 
-from experiments.claims.geometry import chain, figures
+from experiments.claims.geometry import chain, figures, words
 from experiments.claims.geometry.chain import INPUT, Planted
 from experiments.instruments import geometry
 from experiments.judge import samples
@@ -96,4 +96,5 @@ def declare(preset: str) -> Stratum:
 
 
 PART = Part('similarity', functools.partial(chain.sweep, 'similarity'),
-            measure, declare, figures.similarity)
+            measure, declare, figures.similarity,
+            sentence=words.similarity)

@@ -17,7 +17,7 @@ import functools
 import numpy as np
 from scipy import stats
 
-from experiments.claims.geometry import chain, figures
+from experiments.claims.geometry import chain, figures, problems, words
 from experiments.instruments import geometry
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
@@ -101,4 +101,5 @@ def declare(preset: str) -> Stratum:
 
 
 PART = Part('transitions', functools.partial(chain.sweep, 'transitions'),
-            measure, declare, figures.transitions)
+            measure, declare, figures.transitions,
+            sentence=words.transitions, problem=problems.transitions)

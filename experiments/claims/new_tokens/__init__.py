@@ -27,7 +27,12 @@ minute, nearly all of it compilation, and no evidence.
 Command. fathom run new-tokens [--preset=cpu]
 """
 
-from experiments.claims.new_tokens import fine_tuning, mixing, retraining
+from experiments.claims.new_tokens import (
+  fine_tuning,
+  mixing,
+  retraining,
+  words,
+)
 from experiments.sweeps.experiment import Experiment
 
 EXPERIMENT = Experiment(
@@ -41,4 +46,5 @@ EXPERIMENT = Experiment(
            'text is forgotten or the new one not learned; to train again is '
            'to start from random parameters.'),
   parts=(fine_tuning.PART, mixing.PART, retraining.PART),
-  presets=('smoke', 'cpu'))
+  presets=('smoke', 'cpu'),
+  terms=words.TERMS)

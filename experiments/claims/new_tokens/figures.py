@@ -51,4 +51,5 @@ def _cost(rows: pl.DataFrame, stratum: StratumResult, width: int,
   facets = [(name, rows.filter(metric=name))
             for name in ('regret', 'forgetting')]
   return figures.line_plot(plot, facets, 'nats per token', 'similarity',
-                           along='similarity', reference=0.0)
+                           along='similarity', reference=0.0,
+                           reference_name='no cost')

@@ -14,7 +14,13 @@ tokens are like old ones; and ways to train less of the model, new rows alone
 and low rank.
 """
 
-from experiments.claims.new_tokens import costs, exact, figures
+from experiments.claims.new_tokens import (
+  costs,
+  exact,
+  figures,
+  problems,
+  words,
+)
 from experiments.claims.new_tokens.costs import cost, difference
 from experiments.claims.new_tokens.methods import (
   DENSE,
@@ -93,4 +99,5 @@ def _price(named: str, method: str = FINE_TUNING, width: int = WIDTH,
                          for s in ENDS)))
 
 
-PART = Part(NAME, sweep, exact.measure, declare, figures.draw)
+PART = Part(NAME, sweep, exact.measure, declare, figures.draw,
+            sentence=words.fine_tuning, problem=problems.followers)

@@ -9,7 +9,13 @@ text that the parent writes itself, where the old text is gone; and a model half
 as wide again.
 """
 
-from experiments.claims.new_tokens import costs, exact, figures
+from experiments.claims.new_tokens import (
+  costs,
+  exact,
+  figures,
+  problems,
+  words,
+)
 from experiments.claims.new_tokens.costs import cost, difference
 from experiments.claims.new_tokens.methods import (
   ENDS,
@@ -81,4 +87,5 @@ def declare(preset: str) -> Stratum:
     controls=(costs.knows(), costs.knows(WIDE)))
 
 
-PART = Part(NAME, sweep, exact.measure, declare, figures.draw)
+PART = Part(NAME, sweep, exact.measure, declare, figures.draw,
+            sentence=words.mixing, problem=problems.followers)

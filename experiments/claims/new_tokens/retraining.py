@@ -5,7 +5,13 @@ per token less than fine-tuning with replay, of as many tokens in all. Refuted
 if they cost the same, within 0.03.
 """
 
-from experiments.claims.new_tokens import costs, exact, figures
+from experiments.claims.new_tokens import (
+  costs,
+  exact,
+  figures,
+  problems,
+  words,
+)
 from experiments.claims.new_tokens.costs import cost, difference
 from experiments.claims.new_tokens.methods import (
   ENDS,
@@ -54,4 +60,5 @@ def declare(preset: str) -> Stratum:
     controls=(costs.knows(), costs.knows(WIDE)))
 
 
-PART = Part(NAME, sweep, exact.measure, declare, figures.draw)
+PART = Part(NAME, sweep, exact.measure, declare, figures.draw,
+            sentence=words.retraining, problem=problems.followers)
