@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-import model
 from experiments.claims.geometry import chain
-from experiments.instruments import geometry
+from experiments.instruments import geometry, prediction
 from experiments.report import picture, sketch
 from experiments.report.canvas import INK, gradient
 from experiments.report.picture import Finished, Picture
@@ -25,12 +24,10 @@ def transitions(done: Finished) -> Picture | None:
   run = _first(done)
   if not run:
     return None
-  known, names = chain.planted(run), _names(run)
+  known, named = chain.planted(run), token_names(run)
   tokens_BT = run.held_out(1).tokens_BT
-  logits_TV = np.asarray(model.apply(
-    run.config.model, run.params, tokens_BT).logits_BTV[0], float)
-  belief_TV = np.exp(logits_TV - logits_TV.max(-1, keepdims=True))
-  belief_TV /= belief_TV.sum(-1, keepdims=True)
+  belief_TV = np.asarray(prediction.beliefs(
+    run.config.model, run.params, tokens_BT))[0]
   tokens_T, first_T = np.unique(np.asarray(tokens_BT[0]), return_index=True)
   asked = [(int(tokens_T[i]), int(first_T[i]))
            for i in np.argsort(first_T)[:TOKENS]]
@@ -38,14 +35,14 @@ def transitions(done: Finished) -> Picture | None:
   for token, place in asked:
     truth_V, belief_V = known.transition_VV[token], belief_TV[place]
     likeliest = np.argsort(-truth_V, kind='stable')[:FOLLOWERS]
-    panels.append((names[token], [names[i] for i in likeliest],
+    panels.append((named[token], [named[i] for i in likeliest],
                    {'planted': truth_V[likeliest],
                     'the model': belief_V[likeliest]}))
     best, said = likeliest[0], int(belief_V.argmax())
     told.append(
-      f'After {names[token]}, {names[best]} comes with {truth_V[best]:.0%}; '
+      f'After {named[token]}, {named[best]} comes with {truth_V[best]:.0%}; '
       f'the model gives it {belief_V[best]:.0%}' + (
-        '' if said == best else f' and {names[said]} more'))
+        '' if said == best else f' and {named[said]} more'))
 
   def paint(figure: Any) -> None:
     for axes, (name, followers, shares) in zip(
@@ -69,7 +66,7 @@ def distance(done: Finished) -> Picture | None:
   run = _first(done)
   if not run:
     return None
-  known, names = chain.planted(run), _names(run)
+  known, named = chain.planted(run), token_names(run)
   table_VD = geometry.centred(chain.tables(run, run.params)[chain.INPUT])
   left_VD, spread_D, _ = np.linalg.svd(table_VD, full_matrices=False)
   place_V2 = left_VD[:, :2] * spread_D[:2]
@@ -84,13 +81,13 @@ def distance(done: Finished) -> Picture | None:
     axes = figure.subplots()
     for token, (x, y) in enumerate(place_V2):
       if token not in (start, end):
-        axes.text(x, y, names[token][0], ha='center', va='center', fontsize=7,
+        axes.text(x, y, named[token][0], ha='center', va='center', fontsize=7,
                   color=colours[known.cluster_V[token]])
     axes.annotate('', place_V2[end], place_V2[start], arrowprops={
       'arrowstyle': '-|>', 'color': INK, 'shrinkA': 9, 'shrinkB': 9,
       'linewidth': 1.6})
     for token in (start, end):
-      axes.text(*place_V2[token], names[token], ha='center', va='center',
+      axes.text(*place_V2[token], named[token], ha='center', va='center',
                 fontsize=10, fontweight='bold')
     low_2, high_2 = place_V2.min(0), place_V2.max(0)
     edge_2 = 0.06 * (high_2 - low_2)
@@ -100,12 +97,12 @@ def distance(done: Finished) -> Picture | None:
              ylabel='second main direction')
 
   return picture.draw(
-    f'Is {names[end]} near {names[start]}?',
+    f'Is {named[end]} near {named[start]}?',
     'Each letter is a token at the place of its vector, and names its cluster; '
     f'the arrow is a link. The two directions show {seen:.0%} of the spread, '
     'so places are rough. The first token of a held-out sequence, in the first '
     'run with two tables of vectors.',
-    f'{names[end]} follows {names[start]} '
+    f'{named[end]} follows {named[start]} '
     f'{known.transition_VV[start, end]:.0%} of the time. By cosine it is '
     f'number {rank} of {len(near_V)} in nearness to it.',
     (3.9, 3.6), paint)
@@ -117,7 +114,7 @@ def _first(done: Finished) -> Subject | None:
   return next((run for cell, run in done if cell.arm == two), None)
 
 
-def _names(run: Subject) -> list[str]:
+def token_names(run: Subject) -> list[str]:
   """The letter of each token's cluster, and a number within it."""
   cluster_V = chain.planted(run).cluster_V
   return [f'{chr(ord("A") + cluster)}{(cluster_V[:token] == cluster).sum() + 1}'

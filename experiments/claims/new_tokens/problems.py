@@ -6,11 +6,9 @@ new tokens are unlike the old ones: nothing is chosen by how it came out.
 
 from typing import Any
 
-import jax
 import numpy as np
 
 import data
-import model
 from data.sources.mixture import MixtureConfig
 from data.sources.new_tokens import NewTokensConfig
 from experiments.claims.new_tokens.methods import (
@@ -22,6 +20,7 @@ from experiments.claims.new_tokens.methods import (
   SHARE,
   WIDTH,
 )
+from experiments.instruments import prediction
 from experiments.report import picture, sketch
 from experiments.report.picture import Finished, Picture
 from experiments.runs.subject import Subject
@@ -50,12 +49,15 @@ def followers(done: Finished) -> Picture | None:
     shown = np.argsort(-exact_V, kind='stable')[:SHOWN]
     shares = {'exact': _gathered(exact_V, shown)}
     for arm in filter(models.get, ASKED):
-      shares[arm] = _gathered(_belief(models[arm], tokens_BT[:, :1]), shown)
+      belief_BTV = prediction.beliefs(
+        models[arm].config.model, models[arm].params, tokens_BT[:, :1])
+      shares[arm] = _gathered(np.asarray(belief_BTV)[0, 0], shown)
     panels.append((f'after {_name(token)}, {kind} text',
                    [*map(_name, shown), 'other\nold', 'other\nnew'], shares))
-    told += [f'After {_name(token)} in {kind} text, what can follow has '
-             f'{sum(given[:SHOWN]):.0%} by {who}'
-             for who, given in shares.items() if who != 'exact']
+    given = ', '.join(f'{who} {sum(shares[who][:SHOWN]):.0%}'
+                      for who in shares if who != 'exact')
+    told.append(f'To what can follow {_name(token)} in {kind} text, '
+                f'probability is given: {given}')
 
   def paint(figure: Any) -> None:
     for axes, (title, names, shares) in zip(
@@ -80,12 +82,6 @@ def _new(run: Subject) -> NewTokensConfig:
   read = source.parts[0].source if isinstance(source, MixtureConfig) else source
   assert isinstance(read, NewTokensConfig)
   return read
-
-
-def _belief(run: Subject, tokens_BT: jax.Array) -> np.ndarray:
-  """The probabilities of what follows the last token, (V,)."""
-  logits_BTV = model.apply(run.config.model, run.params, tokens_BT).logits_BTV
-  return np.asarray(jax.nn.softmax(logits_BTV)[0, -1])
 
 
 def _gathered(chances_V: np.ndarray, shown: np.ndarray) -> list[float]:

@@ -7,16 +7,19 @@ import planting
 import polars as pl
 import pytest
 
+import train
 from data.sources.markov import MarkovConfig
 from experiments.claims.geometry import (
   EXPERIMENT,
   chain,
   density,
   distance,
+  problems,
   similarity,
   transitions,
 )
 from experiments.instruments import geometry
+from experiments.runs.subject import Subject
 from experiments.sweeps import plan
 from experiments.sweeps.identity import run_id
 
@@ -232,3 +235,27 @@ def test_tokens_that_share_a_vector_with_their_link_crowd(world):
   rows = density.table_rows(
     run, known, ends_VD + 0.1 * rng.standard_normal((128, 32)))
   assert numbers(rows, 'crowding_correlation', distance='euclidean')[0] > 0.6
+
+
+def test_pictures_show_the_planted_link_and_what_the_model_gives_it(tmp_path):
+  cells = plan.make(EXPERIMENT, 'smoke', (), {}, tmp_path).cells
+  cell = next(c for c in cells if c.arm == 'two tables')
+  run = Subject(run_id(cell.task), cell.task,
+                params=lambda: train.initial(cell.config))
+  first = int(run.held_out(1).tokens_BT[0, 0])
+  linked = int(run.instance['link_V'][first])
+  at, to = (problems.token_names(run)[token] for token in (first, linked))
+  known = chain.planted(run)
+  assert at[0] == 'ABCDEFGH'[known.cluster_V[first]] != to[0]
+  likely = f'{known.transition_VV[first, linked]:.0%}'
+  assert likely in ('50%', '51%', '52%', '53%')
+  done = [(cell, run)]
+  following = problems.transitions(done)
+  assert following.told.startswith(f'After {at}, {to} comes with {likely}; the '
+                                   'model gives it ')
+  near = problems.distance(done)
+  assert near.told.startswith(f'{to} follows {at} {likely} of the time. ')
+  assert f'>{to}<' in near.svg
+  assert f'>{at}<' in near.svg
+  other = next(c for c in cells if c.arm == 'one table')
+  assert problems.distance([(other, run)]) is None

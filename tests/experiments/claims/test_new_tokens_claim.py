@@ -10,7 +10,13 @@ import polars as pl
 import pytest
 
 import model
-from experiments.claims.new_tokens import EXPERIMENT, exact, figures, methods
+from experiments.claims.new_tokens import (
+  EXPERIMENT,
+  exact,
+  figures,
+  methods,
+  problems,
+)
 from experiments.claims.new_tokens.methods import (
   FINE_TUNING,
   METHODS,
@@ -22,6 +28,7 @@ from experiments.claims.new_tokens.methods import (
 )
 from experiments.runs.subject import Subject
 from experiments.sweeps import plan
+from experiments.sweeps.algebra import Cell
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Train
 from train import programs
@@ -110,6 +117,33 @@ def test_a_model_of_the_exact_probabilities_has_no_excess(text):
     assert rows['old_excess_among_old'].value == pytest.approx(0, abs=1e-4)
   else:
     assert 'new_excess' not in rows
+
+
+def test_the_picture_shows_who_knows_what_follows():
+  """One model says the exact probabilities of new text, one of old text."""
+  sources = {RETRAINING: METHODS[RETRAINING].source(0.0),
+             FINE_TUNING: METHODS[FINE_TUNING].source(0.0)}
+  texts = {RETRAINING: 'old', FINE_TUNING: 'new'}
+  done = []
+  for arm, source in sources.items():
+    text = dataclasses.replace(METHODS[FINE_TUNING].source(0.0),
+                               text=texts[arm])
+    config, params = set_by_hand(text, seed=100)
+    task = Train(dataclasses.replace(config, data=dataclasses.replace(
+      config.data, source=source)))
+    done.append((Cell('mixing', arm, task),
+                 Subject('', task, params=lambda params=params: params)))
+  assert problems.followers(done) is None  # they are of another width
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(problems, 'WIDTH', done[0][1].config.model.d_model)
+    found = problems.followers(done)
+  # What follows a new token is the same in both; an old one, by the model of
+  # new text, is followed by a new one half of the time.
+  new, old = found.told.split('. ')
+  assert new.endswith('in new text, probability is given: fine-tuning 100%, '
+                      'retraining 100%')
+  assert old.endswith('in old text, probability is given: fine-tuning 50%, '
+                      'retraining 100%.')
 
 
 def planted(of, old, new):
