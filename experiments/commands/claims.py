@@ -13,6 +13,7 @@ if TYPE_CHECKING:
   from experiments.report.overview import Entry
 
 FILE_WIDTH = 200
+NARROW = 110  # columns: evidence and cost then take several lines
 ALL = 'claims'  # as an experiment has no name
 
 
@@ -49,14 +50,16 @@ def print_entries(found: Sequence[Entry]) -> None:
     console = Console(width=FILE_WIDTH)
   table = Table(box=None, pad_edge=False)
   for column in ('id', 'statement', 'tier', 'verdict', 'evidence', 'cost'):
-    table.add_column(column, no_wrap=column in ('id', 'tier'),
-                     min_width=30 if column == 'statement' else None)
+    table.add_column(column, no_wrap=column not in ('statement', 'verdict'),
+                     min_width=12 if column == 'verdict' else None)
+  after = ',\n' if console.width < NARROW else ', '
   for entry in found:
     limits = f': {entry.limits}' if entry.limits else ''
     sanity = ' (sanity check)' if entry.sanity else ''
     table.add_row(entry.id, f'{entry.text}{sanity}', ', '.join(entry.tiers),
-                  f'{entry.verdict}{limits}', entry.evidence or '–',
-                  entry.cost or '–')
+                  f'{entry.verdict}{limits}',
+                  (entry.evidence or '–').replace(', ', after),
+                  (entry.cost or '–').replace(', ', after))
   console.print(table)
 
 

@@ -164,4 +164,4 @@ def above_chance(table: pl.DataFrame, where: Mapping[str, str]) -> Sample:
 
 PART = Part('distance', functools.partial(chain.sweep, 'distance'), measure,
             declare, figures.distance,
-            sentence=words.distance, problem=problems.distance)
+            sentence=words.distance, problem=problems.vectors)

@@ -61,7 +61,7 @@ def transitions(done: Finished) -> Picture | None:
     f'{". ".join(told)}.', (3.9, 1.35 * len(panels) + 0.4), paint)
 
 
-def distance(done: Finished) -> Picture | None:
+def vectors(done: Finished) -> Picture | None:
   """All vectors, seen along their two main directions, and one link."""
   run = _first(done)
   if not run:
@@ -97,7 +97,7 @@ def distance(done: Finished) -> Picture | None:
              ylabel='second main direction')
 
   return picture.draw(
-    f'Is {named[end]} near {named[start]}?',
+    f'Where do vectors lie, and is {named[end]} near {named[start]}?',
     'Each letter is a token at the place of its vector, and names its cluster; '
     f'the arrow is a link. The two directions show {seen:.0%} of the spread, '
     'so places are rough. The first token of a held-out sequence, in the first '

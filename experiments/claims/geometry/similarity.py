@@ -21,7 +21,7 @@ import functools
 
 import numpy as np
 
-from experiments.claims.geometry import chain, figures, words
+from experiments.claims.geometry import chain, figures, problems, words
 from experiments.claims.geometry.chain import INPUT, Planted
 from experiments.instruments import geometry
 from experiments.judge import samples
@@ -97,4 +97,4 @@ def declare(preset: str) -> Stratum:
 
 PART = Part('similarity', functools.partial(chain.sweep, 'similarity'),
             measure, declare, figures.similarity,
-            sentence=words.similarity)
+            sentence=words.similarity, problem=problems.vectors)

@@ -29,7 +29,7 @@ TERMS = {
   'excess': 'loss above the least that is possible',
   'entropy': 'the surprise that is left to one who knows the rules exactly',
 }
-UNLIKE = 'where new tokens are unlike the old ones'
+UNLIKE = 'where new tokens are unlike old ones'
 PRICE = {
   'supported': f'fine-tuning on new text alone costs more {UNLIKE}',
   'equivalent': f'fine-tuning on new text alone costs no more {UNLIKE}, by any '
@@ -45,18 +45,17 @@ ALIKE = {
   'opposite': 'where new tokens are used just as old ones are, fine-tuning '
               'even gains something'}
 REPLAY = {
-  'supported': f'{UNLIKE}, mixing old text into the new costs less than '
-               'fine-tuning on new text alone',
-  'equivalent': f'{UNLIKE}, mixing old text into the new costs about as much '
-                'as fine-tuning on new text alone',
-  'opposite': f'{UNLIKE}, mixing old text into the new costs more than '
-              'fine-tuning on new text alone',
-  'inconclusive': f'{UNLIKE}, it is open whether mixing old text into the new '
-                  'costs less than fine-tuning on new text alone'}
+  'supported': f'{UNLIKE}, mixing in old text costs less than fine-tuning on '
+               'new text alone',
+  'equivalent': f'{UNLIKE}, mixing in old text costs about as much as '
+                'fine-tuning on new text alone',
+  'opposite': f'{UNLIKE}, mixing in old text costs more than fine-tuning on '
+              'new text alone',
+  'inconclusive': f'{UNLIKE}, it is open whether mixing in old text costs less '
+                  'than fine-tuning on new text alone'}
 AGAINST = {
   'supported': 'mixing costs more than training again on all text',
-  'equivalent': 'mixing costs as much as training again on all text, up to '
-                'amounts that do not count',
+  'equivalent': 'mixing costs about as much as training again on all text',
   'opposite': 'mixing costs less than training again on all text',
   'inconclusive': 'it is open whether mixing costs more than training again on '
                   'all text'}
@@ -68,14 +67,14 @@ OWN = {
   'opposite': 'text that the model wrote itself serves better than the old '
               'text'}
 AGAIN = {
-  'supported': f'{UNLIKE}, training again from random parameters costs less '
-               'than mixing old text into the new',
-  'equivalent': f'{UNLIKE}, training again from random parameters gains '
-                'nothing that counts over mixing old text into the new',
-  'opposite': f'{UNLIKE}, training again from random parameters costs more '
-              'than mixing old text into the new',
-  'inconclusive': f'{UNLIKE}, it is open whether training again from random '
-                  'parameters costs less than mixing old text into the new'}
+  'supported': f'{UNLIKE}, training again from scratch costs less than mixing '
+               'in old text',
+  'equivalent': f'{UNLIKE}, training again from scratch gains nothing that '
+                'counts over mixing in old text',
+  'opposite': f'{UNLIKE}, training again from scratch costs more than mixing '
+              'in old text',
+  'inconclusive': f'{UNLIKE}, it is open whether training again from scratch '
+                  'costs less than mixing in old text'}
 
 
 def fine_tuning(stratum: StratumResult) -> str:

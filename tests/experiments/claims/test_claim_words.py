@@ -76,9 +76,9 @@ def test_a_price_names_the_text_that_it_was_found_in():
     new_tokens.fine_tuning.PART, ['equivalent', 'supported']))
   assert text == (
     'If new text rehearses old rules, fine-tuning on new text alone costs no '
-    'more where new tokens are unlike the old ones, by any amount that counts; '
+    'more where new tokens are unlike old ones, by any amount that counts; '
     'if new text hardly rehearses old rules, fine-tuning on new text alone '
-    'costs more where new tokens are unlike the old ones.')
+    'costs more where new tokens are unlike old ones.')
 
 
 def test_an_estimate_that_is_none_is_not_printed():

@@ -253,9 +253,9 @@ def test_pictures_show_the_planted_link_and_what_the_model_gives_it(tmp_path):
   following = problems.transitions(done)
   assert following.told.startswith(f'After {at}, {to} comes with {likely}; the '
                                    'model gives it ')
-  near = problems.distance(done)
+  near = problems.vectors(done)
   assert near.told.startswith(f'{to} follows {at} {likely} of the time. ')
   assert f'>{to}<' in near.svg
   assert f'>{at}<' in near.svg
   other = next(c for c in cells if c.arm == 'one table')
-  assert problems.distance([(other, run)]) is None
+  assert problems.vectors([(other, run)]) is None

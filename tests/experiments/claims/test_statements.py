@@ -117,3 +117,17 @@ def test_the_command_lists_them(tmp_path, capsys):
   assert re.search(r'^A8 .*supported .*8 replicates .*2 min', '\n'.join(lines),
                    re.MULTILINE)
   assert {line.split()[0] for line in lines} >= IDS
+
+
+def test_words_stay_whole_on_eighty_columns(tmp_path, monkeypatch, capsys):
+  for name, value in {'FORCE_COLOR': '1', 'NO_COLOR': '1', 'COLUMNS': '80',
+                      'TERM': 'dumb'}.items():
+    monkeypatch.setenv(name, value)
+  record(tmp_path, verdict='inconclusive')
+  command.print_entries(command.entries(tmp_path))
+  lines = re.sub(r'\x1b\[\d*m', '', capsys.readouterr().out).splitlines()
+  assert max(map(len, lines)) <= 80
+  first, second = lines[next(
+    i for i, line in enumerate(lines) if line.startswith('A8')):][:2]
+  assert re.search(r'inconclusive +E1, +3\.0e\+12 FLOPs, *$', first)
+  assert re.search(r' 8 replicates +2 min *$', second)
