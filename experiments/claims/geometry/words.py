@@ -40,7 +40,8 @@ TERMS = {
                   'the world exactly',
   'untrained': 'the same network before training',
 }
-TABLES = {arm: f'with {arm}' for arm in ARMS}
+# The second never stands without the first.
+TABLES = dict(zip(ARMS, ('with two tables of vectors', 'with one')))
 SIMILAR = {
   'supported': 'training brings the vectors of similar tokens nearer to each '
                'other',

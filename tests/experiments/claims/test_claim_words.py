@@ -65,10 +65,10 @@ def test_where_tables_differ_they_are_told_apart():
     geometry.distance.PART, ['equivalent', 'supported', 'supported',
                              'supported'], estimate=0.12))
   assert text.startswith(
-    'With two tables (AUC 0.62), how near tokens of far clusters lie says next '
-    'to nothing of whether they are linked; with one table (AUC 0.62), linked '
-    'tokens tend to lie nearer')
-  assert 'With two tables and with one table, the model itself tells' in text
+    'With two tables of vectors (AUC 0.62), how near tokens of far '
+    'clusters lie says next to nothing of whether they are linked; with one '
+    '(AUC 0.62), linked tokens tend to lie nearer')
+  assert 'With two tables of vectors and with one, the model itself' in text
 
 
 def test_a_price_names_the_text_that_it_was_found_in():
@@ -84,7 +84,7 @@ def test_a_price_names_the_text_that_it_was_found_in():
 def test_an_estimate_that_is_none_is_not_printed():
   text = geometry.dimension.PART.sentence(found(
     geometry.dimension.PART, ['inconclusive'] * 2, estimate=float('nan')))
-  assert text.startswith('With two tables and with one table, it is open')
+  assert text.startswith('With two tables of vectors and with one, it is open')
 
 
 @pytest.mark.parametrize('claim', CLAIMS, ids=lambda claim: claim.name)
