@@ -17,9 +17,10 @@ Controls. Random initialisation behind every probe, control tasks, a wide
 network of equal parameters, a looped one of equal parameters per layer, the
 shortcut baselines of the data, and an easiest cell that must be solved.
 
-Cost. `cpu`: 1.4e13 FLOPs, 13 minutes of a slow core, 6.5 of two. `smoke`: a
+Cost. `cpu`: 3.1e13 FLOPs, under ten minutes of two cores that do 28 GFLOP/s
+each. `cpu-long`: all arms and families, 4.0e14 FLOPs, two hours. `smoke`: a
 minute, nearly all of it compilation, and no evidence. `accelerator`: the
-published settings; see `fathom plan`.
+published settings, about 20 hours of one H100; it asks for a corpus.
 
 Command. fathom run depth [--preset=cpu] [--strata=composition,hierarchy,text]
 """
