@@ -35,10 +35,13 @@ exact: $(INSTALLED)
 smoke: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=smoke
 
-# The operating characteristics of the depth claim, as they are kept.
+# The operating characteristics of the claims with effects, as they are kept.
 power: $(INSTALLED)
 	mkdir -p docs
 	$(BIN)/fathom power depth > docs/power.new
+	for claim in geometry new-tokens; do \
+	  echo && $(BIN)/fathom power $$claim || exit 1; \
+	done >> docs/power.new
 	mv docs/power.new docs/power.md
 
 # Keeps the report of a finished `make depth` where everyone can look at it: one

@@ -26,12 +26,17 @@ smallest effect of interest (of a ratio, the factor of one standard deviation; \
 –: the size decides it). \
 A band's edge is planted at 1, its middle at 2. \
 False positives: "supported" at 1 or less, "opposite" at −1 or more, \
-"equivalent" at −1 or 1; each at most {alpha:.0%} but for chance.
+"equivalent" at −1 or 1, of a band "opposite" (outside it) at 1 or more; \
+each at most {alpha:.0%} but for chance.
 
 Of strata and of the claim, every effect that the rule needs is planted as it \
 asks, at so many times the smallest; the effects independently of one another, \
 which effects of the same runs are not. Every control passes. Exact properties \
 have no power: they hold or fail.'''
+UNCENSORED = '''\
+Times to solve are planted as if each run were watched until it solves. A run \
+that a budget ends first tells less, so the power of these is at most what is \
+printed.'''
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +67,10 @@ def page(plan: Plan, claim: Claim, strata: Sequence[Power],
   """The lines of the tables."""
   yield f'# Power: {claim.id}, preset {plan.preset}\n'
   yield NOTE.format(draws=draws, alpha=claim.alpha) + '\n'
+  shown = {one.name for one in strata}
+  if any(effect.analysis == 'time to solve' for stratum in claim.strata
+         if stratum.name in shown for effect in stratum.effects):
+    yield UNCENSORED + '\n'
   yield '## Verdicts\n'
   yield from _table(('', 'supported at 1', 'at 1.5', 'at 2', 'refuted'), [
     (one.name or '**claim**', *(_share(one.predicted.get(times), 'supported')

@@ -84,27 +84,36 @@ def _failing(results: Sequence[PropertyResult]) -> list[str]:
 
 def of_effect(effect: EffectResult) -> str:
   """Where the effect's interval lies against what it is judged by."""
-  if math.isnan(effect.estimate):
+  if not effect.replicates:
     return f'no unit is left on which to measure {effect.name}'
+  if math.isnan(effect.estimate):
+    return (f'{effect.name} is undefined: what it is worked out from never '
+            'varies, or was never reached')
   if not math.isfinite(effect.low) and not math.isfinite(effect.high):
-    return (f'{effect.replicates} independent values of {effect.name} are too '
-            'few to show anything')
+    values = 'value' if effect.replicates == 1 else 'values'
+    are = 'is' if effect.replicates == 1 else 'are'
+    return (f'{effect.replicates} independent {values} of {effect.name} {are} '
+            'too few to show anything')
   estimate = (f'{effect.name} is {_number(effect.estimate)} {effect.unit} '
               f'{_interval(effect)}')
   if effect.band is not None:
     where = {'supported': 'inside', 'opposite': 'outside'}.get(
-      effect.state, 'neither inside nor outside')
+      effect.state, 'not shown to lie inside or outside')
     low, high = map(_number, effect.band)
     return f'{estimate}, {where} the band from {low} to {high}'
+  assert effect.smallest is not None
   smallest = _number(effect.smallest)
   if effect.state == 'inconclusive' and effect.low > effect.null:
-    return (f'{estimate}, above {_number(effect.null)} but not shown to reach '
+    return (f'{estimate}, above {_number(effect.null)} but not shown to exceed '
             f'the smallest effect of interest {smallest}')
+  # Of a ratio no effect is 1, and its mirror is the inverse.
+  lower = 1 / effect.smallest if effect.null else -effect.smallest
   return estimate + {
     'supported': f', beyond the smallest effect of interest {smallest}',
-    'equivalent': f', shown to be smaller than {smallest} either way',
+    'equivalent': f', shown to lie between {_number(lower)} and {smallest}, '
+                  'so that it is no effect of interest',
     'opposite': f', opposite and beyond {_number(effect.bound)}',
-    'inconclusive': ', which leaves open whether it reaches the smallest '
+    'inconclusive': ', which leaves open whether it exceeds the smallest '
                     f'effect of interest {smallest}',
   }[effect.state]
 

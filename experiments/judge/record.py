@@ -68,6 +68,17 @@ class EffectResult:
     return self.p_holm is not None and self.p_holm <= self.alpha
 
   @property
+  def trained(self) -> int:
+    """How many independent units of training: instances, or one's seeds."""
+    return self.instances if self.instances > 1 else self.seeds
+
+  @property
+  def word(self) -> str:
+    """Its state as a person reads it: a band has no opposite side."""
+    outside = self.band is not None and self.state == 'opposite'
+    return 'outside' if outside else self.state
+
+  @property
   def bounds(self) -> tuple[float, ...]:
     """What the interval is held against."""
     return (self.smallest,) if self.band is None else self.band  # type: ignore
@@ -122,8 +133,9 @@ class ClaimResult:
   Attributes:
     verdict: on the strata that were run.
     declaration: the sha256 of all that decides, as it was sealed.
-    evidence: 'smoke' for a smoke preset or fewer than five replicates: the
-      verdict then shows that the machinery runs, and nothing about the claim.
+    evidence: 'smoke' for a smoke preset or fewer than five replicates, which
+      are units of training wherever something was trained: the verdict then
+      shows that the machinery runs, and nothing about the claim.
     partial: whether strata were left out without which there is no verdict on
       the whole claim.
     left_out: which.

@@ -158,6 +158,8 @@ def items(table: pl.DataFrame, metrics: tuple[str, str],
           cluster: str | None = None, clusters: int | None = None) -> Sample:
   """Two metrics of each item, each a mean over the units that have it.
 
+  What was measured of a unit counts only where none of its runs diverged.
+
   Args:
     table: a stratum's rows.
     metrics: the two that are correlated.
@@ -168,7 +170,8 @@ def items(table: pl.DataFrame, metrics: tuple[str, str],
     clusters: how many there will be, for `fathom power`.
 
   Raises:
-    MissingMeasurement: an item lacks one of the metrics.
+    MissingMeasurement: an item lacks one of the metrics, or has one that is
+      not finite; or a unit has none of its own.
   """
   del clusters
   where = where or {}
@@ -178,12 +181,19 @@ def items(table: pl.DataFrame, metrics: tuple[str, str],
     raise MissingMeasurement(f'{name} is no column of the results', metrics[0],
                              where)
   runs = table.filter(*_equal(where, fields))
+  diverged = set(_units(runs.filter(pl.col('status') == 'diverged')))
   absent = [name for name in named if name not in table.columns]
   places = {name for name in (*table.columns, *where) if is_place(name)}
   unknown = sorted((places - set(named)) - set(table.columns))
   rows = runs.head(0) if absent or unknown else runs.filter(
     pl.col('metric').is_in(metrics), pl.col(item).is_not_null(),
     *_equal(where, places - set(named)))
+  rows = rows.filter(pl.Series(
+    [unit not in diverged for unit in _units(rows)], dtype=pl.Boolean))
+  for unit, metric, value in zip(_units(rows), rows['metric'], rows['value']):
+    _only([value], metric, where, unit)
+  if diverged.issuperset(_units(runs)) and diverged:
+    return Sample(np.empty((0, 2)), (), (), len(diverged), clusters=())
   wide = rows.pivot('metric', index=named, values='value',
                     aggregate_function='mean') if rows.height else rows
   for metric in metrics:
@@ -192,10 +202,14 @@ def items(table: pl.DataFrame, metrics: tuple[str, str],
                                f'{_words(where)}', metric, where)
   wide = wide.sort(named)
   units = sorted(set(_units(rows)))
+  for instance, seed in sorted(set(_units(runs)) - diverged - set(units)):
+    raise MissingMeasurement(
+      f'seed {seed} of instance {instance} has no {item} with {_words(where)}',
+      metrics[0], where)
   names = wide[cluster or item].rank('dense').to_list()
   return Sample(
     wide.select(metrics).to_numpy(), tuple(seed for _, seed in units),
-    tuple(instance for instance, _ in units),
+    tuple(instance for instance, _ in units), excluded=len(diverged),
     clusters=tuple(int(name) for name in names))
 
 

@@ -32,7 +32,9 @@ from experiments.judge.record import (
 from experiments.judge.samples import MissingMeasurement
 from experiments.judge.seal import Sealed
 
-FEWEST = 5  # replicates; with fewer it is a smoke test, whatever it shows
+# Replicates; with fewer it is a smoke test, whatever it shows. Many items of
+# one training are one replicate of it: items count where nothing was trained.
+FEWEST = 5
 # Tiers whose evidence is of one kind: exact, from training, of a pretrained
 # model.
 KINDS = {'E0': 'exact', 'E1': 'trained', 'E2': 'trained', 'E3': 'pretrained'}
@@ -69,8 +71,8 @@ def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
     because = reasons.of_claim(verdict, strata, left_out)
   strata = [dataclasses.replace(s, reason=reasons.sentence(s.reason))
             for s in strata]
-  effects = [effect for stratum in strata for effect in stratum.effects]
-  few = any(effect.replicates < FEWEST for effect in effects)
+  few = any(_independent(effect, stratum.tier) < FEWEST
+            for stratum in strata for effect in stratum.effects)
   own = {stratum.name: stratum for stratum in strata} | {
     s.name: _not_run(s) for s in claim.strata if s not in asked}
   amendments = tuple(a for a in sealed.amendments if a.stratum in planned)
@@ -155,6 +157,11 @@ def across(verdicts: Sequence[Verdict]) -> Verdict:
   if 'conditional' in words or {'supported', 'refuted'} <= words:
     return 'conditional'
   return 'inconclusive'
+
+
+def _independent(effect: EffectResult, tier: str) -> int:
+  """Of how many replicates an effect is evidence."""
+  return effect.trained if KINDS[tier] == 'trained' else effect.replicates
 
 
 def _hold(declared: Property, rows: pl.DataFrame) -> PropertyResult:

@@ -60,10 +60,12 @@ def of_effect(effect: EffectResult) -> str:
     return f'{statement}.'
   size = f'{brief(effect.smallest)} {effect.unit}'.strip()
   return {
-    'equivalent': f'No difference of {size} or more: “{statement}” makes none '
-                  'that counts.',
+    'equivalent': f'Less than {size} either way, which counts as none: '
+                  f'“{statement}”.',
+    'outside': f'What was found lies outside the range that makes it true: '
+               f'“{statement}”.',
     'opposite': f'The opposite was found of “{statement}”.',
-  }.get(effect.state, f'These runs do not decide whether “{statement}”.')
+  }.get(effect.word, f'These runs do not decide whether “{statement}”.')
 
 
 def grouped(stratum: StratumResult, said: Mapping[str, str],

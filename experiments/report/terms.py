@@ -17,17 +17,18 @@ TERMS = {
                      'the first run; an effect is judged by where its '
                      'interval lies against it',
   'band': 'where an effect is predicted to lie; it is supported when its '
-          'whole interval lies inside, and opposite when it lies outside',
+          'whole interval lies inside. Outside is shown by the 95 % interval, '
+          'as there are two ways to lie there; it refutes as the opposite does',
   'holds': 'of a property: checked exactly, and no counterexample was found',
   'fails': 'of a property: there is a counterexample, and it is shown',
   'interval': 'the sizes of an effect that the numbers do not rule out: it is '
               'found by the same test that decides. A one-sided test at 5 % '
               'has the bounds of the 90 % interval',
-  'supported': 'of an effect: its whole interval lies at or beyond the '
-               'smallest effect, or inside its band. Of a stratum: all that '
-               'its rule asks for was shown',
+  'supported': 'of an effect: its whole interval lies beyond the smallest '
+               'effect, or inside its band; one that ends on the bound is not '
+               'beyond it. Of a stratum: all that its rule asks for was shown',
   'equivalent': 'shown to be negligible: the whole interval lies within the '
-                'smallest effect on both sides of zero',
+                'smallest effect on both sides of none',
   'opposite': 'the whole interval lies beyond the smallest effect, in the '
               'other direction',
   'inconclusive': 'the interval allows more than one answer; more runs are '

@@ -18,7 +18,8 @@ class RankCorrelation(Analysis):
   independent, so whole clusters are resampled (Field and Welsh, 2007). The
   share of resamples at or below a bound, stretched as few clusters need it, is
   the p-value there; its inverse is the expanded percentile interval
-  (Hesterberg, 2015).
+  (Hesterberg, 2015). A resample in which one of the numbers does not vary has
+  no correlation, and counts against whatever is to be shown.
   """
 
   description = "Spearman's correlation, bootstrap of item clusters"
@@ -29,6 +30,9 @@ class RankCorrelation(Analysis):
     if values.ndim != 2 or values.shape[1] != 2 or sample.clusters is None:
       raise ValueError('a rank correlation needs two columns, and a cluster '
                        'for each item')
+    if not np.isfinite(values).all():
+      raise ValueError('a rank correlation needs finite numbers: NaN has no '
+                       'rank')
     names, which = np.unique(np.asarray(sample.clusters), return_inverse=True)
     self.replicates = len(names)
     ones = np.ones((1, len(values)))
@@ -39,23 +43,25 @@ class RankCorrelation(Analysis):
     counts = rng.multinomial(
       self.replicates, np.full(self.replicates, 1 / self.replicates), RESAMPLES
     ) if self.replicates > 1 else np.empty((0, self.replicates), int)
-    self._resampled = np.sort(spearman(values, counts[:, which]))
-    self._p = stretched(self.replicates, len(self._resampled))
+    resampled = spearman(values, counts[:, which])
+    self._undefined = int(np.isnan(resampled).sum())
+    self._resampled = np.sort(resampled[~np.isnan(resampled)])
+    self._p = stretched(self.replicates, len(resampled))
 
   def p_above(self, bound: float) -> float:
     """p of the hypothesis that the correlation is at or below the bound."""
     below = np.searchsorted(self._resampled, bound, 'right')
-    return float(self._p[below])
+    return float(self._p[below + self._undefined])
 
   def p_below(self, bound: float) -> float:
     """p of the hypothesis that the correlation is at or above the bound."""
     first = np.searchsorted(self._resampled, bound, 'left')
-    return float(self._p[len(self._resampled) - first])
+    return float(self._p[len(self._p) - 1 - first])
 
   def interval(self, tail: float) -> tuple[float, float]:
     """The bounds between which neither p-value is at or below `tail`."""
-    rejected = np.searchsorted(self._p[:-1], tail, 'right')
-    if not rejected:
+    rejected = np.searchsorted(self._p[:-1], tail, 'right') - self._undefined
+    if rejected <= 0:
       return -np.inf, np.inf
     return (float(self._resampled[rejected - 1]),
             float(self._resampled[-rejected]))
@@ -92,13 +98,13 @@ def stretched(replicates: int, resamples: int) -> np.ndarray:
 def spearman(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
   """(items, 2) numbers and (draws, items) counts to (draws,) correlations.
 
-  Of the ranks of a sample that has each item so many times; 0 where one of the
-  numbers does not vary.
+  Of the ranks of a sample that has each item so many times; NaN where one of
+  the numbers does not vary.
   """
   x, y = (_centred_ranks(column, counts) for column in values.T)
   spread = np.sqrt((counts * x * x).sum(1) * (counts * y * y).sum(1))
   return np.divide((counts * x * y).sum(1), spread, where=spread > 0,
-                   out=np.zeros(len(counts)))
+                   out=np.full(len(counts), np.nan))
 
 
 def _centred_ranks(column: np.ndarray, counts: np.ndarray) -> np.ndarray:

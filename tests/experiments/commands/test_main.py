@@ -144,7 +144,17 @@ def test_power_prints_every_state_of_every_effect(tmp_path, capsys):
   for row in effects:
     assert sum(map(float, row[4:])) == pytest.approx(1, abs=0.02)
   assert '| **claim**' in printed
+  assert 'until it solves' not in printed
   assert not list(tmp_path.iterdir())
+
+
+def test_power_says_that_no_budget_is_planted(tmp_path, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['power', 'depth', '--strata=composition', '--draws=10',
+               f'--runs={tmp_path}'])
+  assert stopped.value.code == 0
+  assert 'as if each run were watched until it solves' in (
+    capsys.readouterr().out)
 
 
 def test_what_cannot_be_shown_is_refused_when_planned(tmp_path, capsys):

@@ -277,3 +277,26 @@ def test_a_correlation_is_spearmans_and_its_clusters_are_what_counts():
     clusters=tuple(np.repeat(range(40), 4).tolist())))
   assert fourfold.replicates == 40
   assert np.ptp(fourfold.interval(0.05)) == pytest.approx(high - low, rel=0.1)
+
+
+def correlated(x, y):
+  return Sample(np.column_stack([x, y]), (0,), (0,),
+                clusters=tuple(range(len(x))))
+
+
+def test_what_does_not_vary_has_no_correlation():
+  found = RankCorrelation(correlated(np.zeros(128), np.arange(128.0)))
+  assert np.isnan(found.estimate)
+  assert found.interval(0.05) == (-np.inf, np.inf)
+  assert found.p_above(-0.9) == found.p_below(0.9) == pytest.approx(1)
+  # One that varies in one item alone is without it in a third of resamples.
+  once = RankCorrelation(correlated(np.arange(128) == 64, np.arange(128.0)))
+  assert once.interval(0.05) == (-np.inf, np.inf)
+  assert min(once.p_above(-0.3), once.p_below(0.3)) > 0.3
+  assert RankCorrelation(Sample(np.empty((0, 2)), (), (), clusters=())
+                         ).replicates == 0
+
+
+def test_nan_has_no_rank():
+  with pytest.raises(ValueError, match='finite'):
+    RankCorrelation(correlated(np.arange(8.0), [np.nan] * 8))

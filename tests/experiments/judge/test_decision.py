@@ -3,10 +3,11 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from experiments.judge import decision, reasons, samples
 from experiments.judge.declaration import Control, Effect
-from experiments.judge.statistics import Sample
+from experiments.judge.statistics import Sample, TypicalValues
 
 
 def loss(table):
@@ -92,6 +93,34 @@ def test_a_band_is_met_or_missed(mean, state):
   inside = result.low > 0.7 and result.high < 1.3
   assert inside == (state == 'supported')
   assert (result.high < 0.7 or result.low > 1.3) == (state == 'opposite')
+  if state == 'opposite':
+    assert 'outside the band' in reasons.of_effect(result)
+
+
+def test_outside_a_band_pays_for_its_two_ways():
+  values = np.array([-1.0, 1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6])
+  low = TypicalValues(values).interval(0.05)[0]
+  band = (low - 0.02, low - 0.01)
+  one_way = TypicalValues(values).p_above(band[1])
+  assert 0.025 < one_way <= 0.05
+  result = decide(values, smallest=None, band=band)
+  assert result.state == 'inconclusive'
+  assert 'not shown to lie inside or outside' in reasons.of_effect(result)
+  assert decide(values + 0.5, smallest=None, band=band).state == 'opposite'
+
+
+def test_a_narrow_band_is_left_wrongly_at_the_level_only():
+  rng = np.random.default_rng(8)
+  wrong = sum(decide(rng.normal(0, 1, 8), smallest=None, band=(-1e-9, 1e-9)
+                     ).state == 'opposite' for _ in range(400))
+  assert wrong <= scipy.stats.binom.ppf(0.999, 400, 0.05)
+
+
+@pytest.mark.parametrize('side', [-1, 1])
+def test_values_that_all_equal_a_bound_are_on_neither_side(side):
+  result = decide([side * 0.1] * 8)
+  assert (result.low, result.high) == pytest.approx((side * 0.1,) * 2)
+  assert result.state == 'inconclusive'
 
 
 def test_a_ratio_has_its_mirror():
@@ -106,5 +135,25 @@ def test_a_ratio_has_its_mirror():
 def test_what_clears_zero_alone_supports_no_size():
   result = decide(0.1 + 2 * SPREAD)
   assert result.state == 'inconclusive'
-  assert ('above 0 but not shown to reach the smallest effect of interest 0.1'
+  assert ('above 0 but not shown to exceed the smallest effect of interest '
+          '0.1'
           in reasons.of_effect(result))
+
+
+def test_a_correlation_with_a_constant_is_undecided_and_says_so():
+  items = Sample(np.column_stack([np.zeros(128), np.arange(128)]), (0,), (0,),
+                 clusters=tuple(range(128)))
+  result = decision.decide(
+    effect(analysis='rank correlation', smallest=0.3), items)
+  assert result.state == 'inconclusive'
+  assert reasons.of_effect(result).startswith('gain is undefined')
+
+
+def test_a_ratio_of_no_interest_lies_between_the_smallest_and_its_inverse():
+  times = 1 + np.arange(8) / 10
+  pairs = Sample(np.column_stack([times, times[::-1]]), tuple(range(8)),
+                 (0,) * 8, budgets=(9.0, 9.0))
+  result = decision.decide(effect(analysis='time to solve', smallest=3.0),
+                           pairs)
+  assert result.state == 'equivalent'
+  assert 'shown to lie between 0.333 and 3' in reasons.of_effect(result)

@@ -176,3 +176,43 @@ def test_items_are_averaged_over_runs_and_keep_their_clusters():
     samples.items(frame(planted[:-2]), ('near', 'far'), cluster='cluster')
   with pytest.raises(MissingMeasurement, match='some pair has none'):
     samples.items(frame(planted), ('near', 'far'), item='pair')
+
+
+def paired_items(worlds=4):
+  """Three items in each world, two numbers each."""
+  return [row for world in range(worlds) for item in range(3)
+          for metric in ('near', 'far')
+          for row in rows(metric, lambda n, s, i=item: i, depths=(1,),
+                          seeds=(world,), item=10 * world + item)]
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, None])
+def test_an_item_without_a_finite_number_is_missing(value):
+  planted = paired_items()
+  planted[3]['value'] = value
+  with pytest.raises(MissingMeasurement, match='seed 0 of instance 0 has no '
+                     'far'):
+    samples.items(frame(planted), ('near', 'far'))
+
+
+def test_units_that_diverged_are_counted_where_items_are_what_counts():
+  planted = paired_items()
+  lost = [row | {'status': 'diverged', 'metric': None, 'value': None,
+                 'item': None} for row in planted[6:18:6]]
+  sample = samples.items(frame(planted[:6] + lost + planted[18:]),
+                         ('near', 'far'))
+  assert (sample.excluded, sample.seeds) == (2, (0, 3))
+  assert len(sample.values) == 6
+  # What was measured of one before it diverged is left out.
+  after = [row | {'status': 'diverged'} for row in planted[:6]]
+  assert samples.items(frame(after + planted[6:]), ('near', 'far')
+                       ).seeds == (1, 2, 3)
+  none = samples.items(frame(lost), ('near', 'far'))
+  assert (none.excluded, none.values.shape) == (2, (0, 2))
+
+
+def test_a_unit_without_items_is_missing():
+  bare = rows('loss', lambda n, s: 1, depths=(1,), seeds=(7,))
+  with pytest.raises(MissingMeasurement, match='seed 7 of instance 0 has no '
+                     'item'):
+    samples.items(frame(paired_items(), bare), ('near', 'far'))

@@ -95,7 +95,7 @@ def test_refuted_by_what_was_declared_to_refute():
   result = judge(rows('trees', FLAT), rows('text', FLAT))
   assert result.verdict == 'refuted'
   assert result.reason == 'Refuted on trees and text.'
-  assert 'shown to be smaller than 0.1 either way' in result.strata[0].reason
+  assert 'shown to lie between −0.1 and 0.1, ' in result.strata[0].reason
 
 
 def test_the_opposite_is_a_state_and_refutes_where_a_rule_asks_for_it():
@@ -125,7 +125,7 @@ def test_inconclusive_names_the_interval_and_the_bound():
   assert result.verdict == 'inconclusive'
   assert result.reason.startswith(
     'Supported on trees; undecided on text: gain is ')
-  assert ('leaves open whether it reaches the smallest effect of interest 0.1'
+  assert ('leaves open whether it exceeds the smallest effect of interest 0.1'
           in result.reason)
 
 
@@ -190,6 +190,42 @@ def test_few_seeds_and_smoke_presets_are_no_evidence():
   assert few.strata[0].verdict == 'inconclusive'
   assert ('3 independent values of gain are too few to show anything'
           in few.strata[0].reason)
+
+
+def test_one_value_is_told_in_the_singular():
+  one = judge(rows('trees', FALLS, seeds=1), rows('text', FALLS))
+  assert ('1 independent value of gain is too few to show anything'
+          in one.strata[0].reason)
+
+
+@pytest.mark.parametrize(('tier', 'worlds', 'evidence'), [
+  ('E1', 1, 'smoke'), ('E1', 5, 'verdict'), ('E3', 1, 'verdict')])
+def test_items_are_replicates_only_where_nothing_was_trained(
+    tier, worlds, evidence):
+  effect = Effect(
+    'near', 'Near rises with far.', 'correlation', functools.partial(
+      samples.items, metrics=('near', 'far')),
+    smallest=0.3, analysis='rank correlation', positive=ABLE)
+  words = Stratum(
+    name='words', title='Words', prediction='It rises.',
+    refutation='It does not.', effects=(effect,),
+    rule=Rule(supported=(('near', 'supported'),)), tier=tier)
+  one = rows('words', (1.0, 1.0, 1.0), seeds=1)[0]
+  table = pl.DataFrame([
+    one | {'run': str(world), 'seed': world, 'instance': world,
+           'metric': metric, 'value': value, 'item': 100 * world + item}
+    for world in range(worlds) for item in range(30)
+    for metric, value in (('near', item), ('far', item + item % 3),
+                          ('loss', 1.0))])
+  table = table.filter(
+    (pl.col('metric') != 'loss') | (pl.col('item') % 100 == 0)
+  ).with_columns(item=pl.when(pl.col('metric') != 'loss').then('item'))
+  result = verdict.judge(
+    Claim('words', 'Words', 'They rise.', 'literal', (words,)), table,
+    {'words': worlds}, 'abc', smoke=False, sealed=Sealed('9f'))
+  assert result.verdict == 'supported'
+  assert result.strata[0].effects[0].replicates == 30 * worlds
+  assert result.evidence == evidence
 
 
 def test_no_verdict_when_the_declaration_changed():

@@ -35,8 +35,8 @@ def effect(claim):
 
 @pytest.mark.parametrize(('state', 'verdict', 'said'), [
   ('supported', 'supported', 'More is better.'),
-  ('equivalent', 'refuted', 'No difference of 2 bits or more: “More is better”'
-   ' makes none that counts.'),
+  ('equivalent', 'refuted', 'Less than 2 bits either way, which counts as none:'
+   ' “More is better”.'),
   ('opposite', 'refuted', 'The opposite was found of “More is better”.'),
   ('inconclusive', 'inconclusive',
    'These runs do not decide whether “More is better”.')])
@@ -46,9 +46,18 @@ def test_without_words_of_its_own_a_stratum_says_what_its_state_allows(
   assert sentence.by_default(found) == said
 
 
+def test_what_lies_outside_its_band_is_not_called_the_opposite(effect):
+  own = dataclasses.replace(effect, statement='It doubles.', smallest=None,
+                            band=(1.5, 2.5), state='opposite')
+  assert own.word == 'outside'
+  assert sentence.of_effect(own) == (
+    'What was found lies outside the range that makes it true: “It doubles”.')
+  assert dataclasses.replace(own, band=None, smallest=2.0).word == 'opposite'
+
+
 def test_the_effect_that_tells_is_one_that_agrees_with_the_verdict(effect):
   found = stratum(effect, states=('supported', 'equivalent'), verdict='refuted')
-  assert sentence.by_default(found).startswith('No difference')
+  assert sentence.by_default(found).startswith('Less than 2 bits')
 
 
 def test_exact_statements_are_counted_and_what_fails_is_named(effect):
