@@ -192,7 +192,7 @@ def items(table: pl.DataFrame, metrics: tuple[str, str],
     [unit not in diverged for unit in _units(rows)], dtype=pl.Boolean))
   for unit, metric, value in zip(_units(rows), rows['metric'], rows['value']):
     _only([value], metric, where, unit)
-  if diverged.issuperset(_units(runs)) and diverged:
+  if diverged and diverged >= set(_units(runs)):
     return Sample(np.empty((0, 2)), (), (), len(diverged), clusters=())
   wide = rows.pivot('metric', index=named, values='value',
                     aggregate_function='mean') if rows.height else rows

@@ -28,7 +28,7 @@ TERMS = {
                'effect, or inside its band; one that ends on the bound is not '
                'beyond it. Of a stratum: all that its rule asks for was shown',
   'equivalent': 'shown to be negligible: the whole interval lies within the '
-                'smallest effect on both sides of none',
+                'smallest effect on both sides of no effect',
   'opposite': 'the whole interval lies beyond the smallest effect, in the '
               'other direction',
   'inconclusive': 'the interval allows more than one answer; more runs are '

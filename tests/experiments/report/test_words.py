@@ -165,6 +165,11 @@ def test_the_page_explains_its_words_and_prints_its_glossary(
     plan, claim, table, tmp_path):
   own = dataclasses.replace(EXPERIMENT, terms={'chance': 'by luck alone'})
   of = dataclasses.replace(plan, folder=tmp_path, experiment=own)
+  first, *others = claim.strata
+  beside = dataclasses.replace(first.effects[0], band=(0.0, 1e-3),
+                               smallest=None, state='opposite')
+  claim = dataclasses.replace(claim, strata=(dataclasses.replace(
+    first, effects=(beside, *first.effects[1:])), *others))
   page = report.write(of, claim, table, {})
   text = page.read_text(encoding='utf-8')
   found = Terms(text).found
@@ -174,6 +179,8 @@ def test_the_page_explains_its_words_and_prints_its_glossary(
   for term in (*TERMS, 'chance'):
     assert f'<dt>{term}</dt>' in text
     assert f'**{term}**' in page.with_name('report.md').read_text('utf-8')
+  assert '</span> outside</span>' in text
+  assert '✗ outside |' in page.with_name('report.md').read_text('utf-8')
   printed = text[text.index('@media print'):text.index('</style>')]
   assert not re.search(r'\.glossary[^{]*{[^}]*display: none', printed)
 
