@@ -57,7 +57,7 @@ STATEMENTS = (
             _TRAINED, _strata('geometry', 'distance')),
   Statement('A5', 'To apply a model, the whole of it has to be loaded.', 'L1',
             ('E0', 'E3'), _strata('exact', 'streaming'),
-            'one layer after the other'),
+            'one layer after the other, of random weights'),
   Statement('A6', 'New words that resemble nothing known cannot be added by '
             'fine-tuning; they need training on a mixture again.', 'C1',
             _TRAINED,
@@ -79,9 +79,9 @@ STATEMENTS = (
             'that is learned is limited.', 'W1', _TRAINED),
   Statement('A13', 'However detailed the description, it stays far from the '
             'world.', 'W1', _TRAINED),
-  Statement('B1', 'A tokenizer turns text into token ids, and each id has an '
-            'embedding.', 'T1', _BOTH, _strata('exact', 'round_trip'),
-            'text to ids and back'),
+  Statement('B1', 'A tokenizer must turn text into token ids, and each id has '
+            'an embedding.', 'T1', _BOTH, _strata('exact', 'round_trip'),
+            'text to ids and back; that one must is not judged'),
   Statement('B2', 'Embeddings use many dimensions.', 'G1', ('E0', 'E3'),
             _strata('geometry', 'dimension')),
   Statement('B3', 'What is alike in meaning lies close together.', 'G1', _READ,
@@ -90,29 +90,32 @@ STATEMENTS = (
             _READ),
   Statement('B5', 'Embeddings of positions must be used, unlike in recurrent '
             'and convolutional networks.', 'P1', _BOTH,
-            _strata('exact', 'order'), 'what is exact'),
+            _strata('exact', 'order'), 'whether order is invisible without '
+            'them; that they must be used is not judged'),
   Statement('B6', 'Positions are told by adding to the embeddings.', 'P1',
             _TRAINED),
   Statement('B7', 'Attention says how much each token affects the others.',
             'AT1', _READ),
   Statement('B8', 'The feed-forward network processes the scores of attention.',
-            'N1', _BOTH, _strata('exact', 'feed_forward')),
+            'N1', _BOTH, _strata('exact', 'scores')),
   Statement('B9', 'The activation clamps values to a range and makes the '
-            'model nonlinear.', 'N1', _BOTH, _strata('exact', 'feed_forward')),
+            'model nonlinear.', 'N1', _BOTH, _strata('exact', 'activation')),
   Statement('B10', 'Repeating the layers n times gives better depth of '
             'abstraction.', 'D1 to D6', ('E1', 'E2', 'E3'),
             _strata('depth', 'composition', 'hierarchy', 'text')),
   Statement('B11', 'Layering helps above all with writing that is not linear.',
             'D5', _TRAINED),
   Statement('B12', 'Several heads side by side are what makes transformers '
-            'fast and scalable.', 'O1', _BOTH, _strata('exact', 'operations'),
-            'path length and operations'),
+            'fast and scalable.', 'O1', _BOTH, _strata('exact', 'heads'),
+            'path length and operations, not the speed of a device'),
   Statement('B13', 'Any two positions are connected in a constant number of '
             'operations; in recurrent and convolutional networks it grows '
-            'with the distance.', 'O1', _EXACT, _strata('exact', 'operations')),
+            'with the distance.', 'O1', _EXACT, _strata('exact', 'operations'),
+            'of one traced program, arrays as one step'),
   Statement('B14', 'A linear layer and a softmax come last; the outputs sum '
             'to 1 and are the logits.', 'X1', ('E0', 'E3'),
-            _strata('exact', 'softmax'), sanity=True),
+            _strata('exact', 'softmax'), 'the sum; logits are by definition '
+            'what enters a softmax', sanity=True),
   Statement('B15', 'Dimensions carry no labels, and what they stand for is '
             'unclear.', 'I2', _READ),
   Statement('B16', 'Between meaning and embedding the relation is nonlinear.',

@@ -39,6 +39,11 @@ def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
     own = [s for s in strata if s.verdict == word]
     if verdict in ('incomplete', 'invalid') and word != verdict:
       continue  # a claim without a verdict reports none of its strata
+    if word == 'conditional':
+      exact, own = _split(own)
+      if exact:
+        parts.append('true in the charitable reading only on '
+                     f'{listed([s.name for s in exact])}')
     if own and word in EXPLAINED:
       parts += [f'{begin} {s.name}: {_shortly(s)}' for s in own]
     elif own:
@@ -47,6 +52,13 @@ def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
     were = 'was' if len(left_out) == 1 else 'were'
     parts.append(f'{listed(left_out)} {were} not run')
   return '; '.join(parts)
+
+
+def _split(strata: Sequence[StratumResult]
+           ) -> tuple[list[StratumResult], list[StratumResult]]:
+  """Those of exact properties alone, whose conditions are readings; others."""
+  return ([s for s in strata if not s.effects],
+          [s for s in strata if s.effects])
 
 
 def _shortly(stratum: StratumResult) -> str:

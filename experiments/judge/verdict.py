@@ -127,7 +127,8 @@ def apply(stratum: Stratum, states: Mapping[str, str]
     states: of its effects and properties, by name.
 
   Returns:
-    The first list that holds; where none does, what kept it from support.
+    The first list that holds; where none does, what kept it from support, which
+    of properties alone also stands beside the conditions.
   """
   def holds(premise: Premise) -> bool:
     name, state = premise
@@ -139,11 +140,13 @@ def apply(stratum: Stratum, states: Mapping[str, str]
   verdicts: tuple[tuple[Verdict, tuple[Premise, ...]], ...] = (
     ('supported', rule.supported), ('refuted', rule.refuted),
     ('conditional', rule.conditional))
+  against = tuple(c for c in rule.supported if not holds(c))
   for verdict, premises in verdicts:
     if premises and all(map(holds, premises)):
-      return verdict, premises
-  against = tuple(c for c in rule.supported if not holds(c))
-  return 'inconclusive' if stratum.effects else 'refuted', against
+      beside = (against if verdict == 'conditional' and not stratum.effects
+                else ())
+      return verdict, premises + beside
+  return 'inconclusive', against
 
 
 def across(verdicts: Sequence[Verdict]) -> Verdict:

@@ -67,6 +67,17 @@ def grows(rows: pl.DataFrame, metric: str, low: float, high: float,
     f'which grows as {along}^{round(slope, 2) + 0:g}')
 
 
+def constant(rows: pl.DataFrame, metric: str, where: Mapping[str, Any],
+             along: str = 'T') -> str:
+  """Where a metric is another than at the first place along a column."""
+  at, values = curve(rows, metric, where, along)
+  last = max(range(len(at)), key=lambda i: abs(values[i] - values[0]))
+  return '' if values[last] == values[0] else (
+    f'{named(where)}, {label(along)} = {at[last]:,}: {label(metric)} '
+    f'{brief(values[last])}, and {brief(values[0])} at {label(along)} = '
+    f'{at[0]:,}')
+
+
 def curve(rows: pl.DataFrame, metric: str, where: Mapping[str, Any],
           along: str = 'T', least: float = 0
           ) -> tuple[Sequence[int], Sequence[float]]:
@@ -98,6 +109,15 @@ def of(rows: pl.DataFrame, metric: str,
     raise MissingMeasurement(
       f'{metric} was not taken of {named(where) or "any case"}', metric, where)
   return chosen
+
+
+def largest(rows: pl.DataFrame, metric: str) -> float:
+  """The largest number of a metric; NaN if one is.
+
+  Raises:
+    MissingMeasurement: there is none.
+  """
+  return float(of(rows, metric)['value'].to_numpy().max())
 
 
 def all_are(state: PropertyState,

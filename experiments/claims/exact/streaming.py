@@ -2,14 +2,19 @@
 
 The primer: the whole model must be loaded to apply it.
 
-Literal reading: all weights must be in memory at once. Charitable reading: all
-layers must be read for the exact output. The literal reading fails if a pass
-that reads one layer at a time from the file, and drops it before the next,
-gives the same bits; the stratum is then conditional if no layer can be left
-out.
+Literal reading: all weights must be in memory at once. One pass that reads one
+layer at a time from the file, and drops it before the next, shows that this is
+not so. That it gives the same bits, and that it holds no more than it says, are
+what makes it such a pass: controls, without which nothing is shown. (That all
+*must* be in memory no pass could show, so this stratum is never supported.)
+Charitable reading: all layers must be read for the exact output. It is shown of
+random weights; the stratum is conditional if none of their layers can be left
+out, and refuted if one can.
 
-What is in memory is measured, not assumed (`held`). The pages of the file that
-the system keeps are not counted, since it may drop them at any time.
+What is in memory is measured, not assumed (`held`), each time after an array of
+weights was read: what a layer needs for a moment while it is computed is not
+seen. The pages of the file that the system keeps are not counted, since it may
+drop them at any time.
 """
 
 import functools
@@ -28,8 +33,8 @@ from safetensors.numpy import load_file
 
 import model
 from experiments.claims.exact import figures, layer, words
-from experiments.claims.exact.counterexample import all_are, beyond
-from experiments.judge.declaration import Property, Rule, Stratum
+from experiments.claims.exact.counterexample import beyond, largest
+from experiments.judge.declaration import Control, Property, Rule, Stratum
 from experiments.runs.store import PARAMS, Store
 from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell, Pins
@@ -166,6 +171,7 @@ _unembed = jax.jit(model.unembed, static_argnums=0)
 def held(run: Callable[[Look], np.ndarray]) -> tuple[np.ndarray, int]:
   """What a pass gives, and the most bytes that it held at a time.
 
+  Seen after each array that is read; what a program holds while it runs is not.
   Those are of all arrays that JAX has (weights and activations; what it had
   before does not count) and of the one that was just read.
   """
@@ -191,35 +197,38 @@ def _unseen(given: np.ndarray) -> None:
 def declare(preset: str) -> Stratum:
   """What is predicted, and what decides."""
   del preset
-  same = Property('the same bits', 'A pass that reads one layer at a time '
-                  'gives the logits of the whole model, bit for bit.',
-                  functools.partial(beyond, metric='bits_that_differ',
-                                    at_most=0.0))
-  needed = Property('every layer is needed', 'Without any one layer the logits '
-                    'are others, by more than 1e-3.', functools.partial(
-                      beyond, metric='change_without_it', at_least=1e-3))
-  little = Property('one layer at a time', 'It holds no more bytes than the '
-                    f'embeddings and 1/{LAYERS} of the layers have, '
-                    'activations included.', functools.partial(
-                      beyond, metric='bytes_in_memory_over_allowed',
-                      at_most=1.0))
+  same = Control(
+    'the same bits', 'How many logits of a pass that reads one layer at a time '
+    'are not those of the whole model, bit for bit.', functools.partial(
+      largest, metric='bits_that_differ'), at_most=0.0)
+  little = Control(
+    'one layer at a time', 'The bytes that it holds, activations between '
+    'layers included, over those of the embeddings and of one layer in '
+    f'{LAYERS}.', functools.partial(
+      largest, metric='bytes_in_memory_over_allowed'), at_most=1.0)
+  needed = Property(
+    'every layer is needed', 'Of random weights: without any one layer the '
+    'logits are others, by more than 1e-3.', functools.partial(
+      beyond, metric='change_without_it', at_least=1e-3))
   literal = Property(
     'literal: all at once', 'The exact logits take as many bytes in memory as '
-    'the model has.', functools.partial(
+    'the model has, sampled after each array of weights is read (what a block '
+    'holds while it is computed is not counted).', functools.partial(
       beyond, metric='share_of_the_model_in_memory', at_least=1.0))
-  facts = all_are('holds', (same, little, needed))
   return Stratum(
     name='streaming',
     title='Layer streaming (A5): the whole model must be loaded to apply it',
-    prediction='One layer at a time gives the same bits; no layer can be left '
-    'out.',
-    refutation='A layer can be left out, and one at a time gives the same '
-    'bits.',
-    properties=(same, little, needed, literal),
+    prediction='One layer at a time in memory gives the same bits, so not all '
+    'need be there at once; but all must be read: of random weights no layer '
+    'can be left out. (Memory is sampled after each array of weights is read.)',
+    refutation='Not all need be in memory at once, and of random weights a '
+    'layer can be left out.',
+    properties=(needed, literal),
+    controls=(same, little),
     rule=Rule(
       supported=((needed.name, 'holds'), (literal.name, 'holds')),
       refuted=((needed.name, 'fails'), (literal.name, 'fails')),
-      conditional=(*facts, (literal.name, 'fails'))),
+      conditional=((needed.name, 'holds'),)),
     tier='E0')
 
 
