@@ -176,10 +176,10 @@ def declare(preset: str) -> Stratum:
     title='Order without positions (B5): it is invisible, unlike in recurrent '
     'and convolutional networks; that positions must be used is not judged',
     prediction='Without positions bidirectional attention does not see the '
-    'order at all, and one causal layer only what came last; recurrent and '
-    'convolutional networks see it. The output of two causal layers with '
-    'random weights does change with the order, which does not show that '
-    'training can do without positions.',
+    'order at all, nor does the last output of one causal layer see the order '
+    'of what came before; recurrent and convolutional networks see it. The '
+    'output of two causal layers with random weights does change with '
+    'the order, which does not show that training can do without positions.',
     refutation='Bidirectional attention without positions sees the order.',
     properties=(*charitable, *beside, literal),
     rule=Rule(supported=(*hold, (literal.name, 'holds')),

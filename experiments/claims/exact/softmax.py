@@ -165,8 +165,8 @@ def declare(preset: str) -> Stratum:
     'logits is wrong by definition',
     prediction='The last linear layer gives logits, which are any real '
     'numbers; the softmax makes them probabilities that sum to 1 within '
-    'rounding. (Logits are by definition what enters the softmax, not what '
-    'leaves it.)',
+    'rounding, in float32. (Logits are by definition what enters the softmax, '
+    'not what leaves it.)',
     refutation='Probabilities do not sum to 1 within rounding, where rounding '
     'has a bound below one percent.',
     properties=(*charitable, *beside, literal),
