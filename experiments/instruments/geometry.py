@@ -75,10 +75,16 @@ def area(score: np.ndarray, positive: np.ndarray) -> float:
     score: any shape.
     positive: bool, the same shape; some true, some false.
   """
-  score, positive = np.ravel(score), np.ravel(positive)
-  yes, no = score[positive], score[~positive]
-  wins = stats.mannwhitneyu(yes, no, method='asymptotic').statistic
-  return float(wins / (len(yes) * len(no)))
+  return float(areas(np.ravel(score), np.ravel(positive)[None])[0])
+
+
+def areas(score_N: np.ndarray, positive_RN: np.ndarray) -> np.ndarray:
+  """The same for several sets of positives, (R,), by sums of ranks."""
+  yes_R = positive_RN.sum(axis=1)
+  no_R = len(score_N) - yes_R
+  wins_R = positive_RN @ stats.rankdata(score_N) - yes_R * (yes_R + 1) / 2
+  areas_R: np.ndarray = wins_R / (yes_R * no_R)
+  return areas_R
 
 
 def neighbour_distance(distance_VV: np.ndarray,
@@ -88,23 +94,25 @@ def neighbour_distance(distance_VV: np.ndarray,
   return others_VV[:, :count].mean(axis=1)
 
 
-def rank_residuals(value_V: np.ndarray, given_V: np.ndarray) -> np.ndarray:
-  """What of a value's ranks the ranks of another do not tell, (V,).
+def rank_residuals(value_V: np.ndarray, *given_V: np.ndarray) -> np.ndarray:
+  """What of a value's ranks the ranks of others do not tell, (V,).
 
   The residuals of two values have the partial rank correlation of the two
-  given the third (Kendall, 1942, for ranks in the place of values).
+  given the others (Kendall, 1942, for ranks in the place of values).
   """
-  rank_V, other_V = (stats.rankdata(x) for x in (value_V, given_V))
-  fit = stats.linregress(other_V, rank_V)
-  residual_V: np.ndarray = rank_V - fit.intercept - fit.slope * other_V
+  rank_V, *other_V = (
+    stats.rankdata(x) - (len(x) + 1) / 2 for x in (value_V, *given_V))
+  other_VG = np.stack(other_V, axis=1)
+  residual_V: np.ndarray = rank_V - other_VG @ np.linalg.lstsq(
+    other_VG, rank_V)[0]
   return residual_V
 
 
 def partial_correlation(one_V: np.ndarray, other_V: np.ndarray,
-                        given_V: np.ndarray) -> float:
-  """Rank correlation of two values, what a third tells of both removed."""
-  return float(stats.pearsonr(rank_residuals(one_V, given_V),
-                              rank_residuals(other_V, given_V)).statistic)
+                        *given_V: np.ndarray) -> float:
+  """Rank correlation of two values, what others tell of both removed."""
+  return float(stats.pearsonr(rank_residuals(one_V, *given_V),
+                              rank_residuals(other_V, *given_V)).statistic)
 
 
 def participation_ratio(table_VD: np.ndarray) -> float:

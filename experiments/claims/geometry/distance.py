@@ -20,16 +20,20 @@ were planted between far clusters. A chain needs no attention, and what
 attention makes of linked pairs is shown, not judged.
 """
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import polars as pl
 
-from experiments.claims.geometry import chain, figures, problems, words
+from experiments.claims.geometry import (
+  chain,
+  figures,
+  problems,
+  relinking,
+  words,
+)
 from experiments.claims.geometry.chain import INPUT, Planted
 from experiments.instruments import geometry
 from experiments.judge import samples
@@ -40,7 +44,6 @@ from experiments.judge.declaration import (
   Rule,
   Stratum,
 )
-from experiments.judge.statistics import Sample
 from experiments.runs.subject import Row, Subject
 from experiments.sweeps.experiment import Part
 
@@ -53,7 +56,11 @@ NEARNESS = 'centred cosine'
 def measure(run: Subject) -> list[Row]:
   """What tells links: distances, attention's scores, predictions."""
   known = chain.planted(run)
-  rows = chain.of_tables(table_rows, run)
+  other_RVV = relinking.linked(relinking.relinked(
+    run.instance['link_V'], known.far_VV,
+    np.random.default_rng(run.config.data.seed)))
+  rows = chain.of_tables(functools.partial(
+    table_rows, other_RVV=other_RVV), run)
   for network, params in chain.networks(run):
     found = chain.tables(run, params)
     directed = {
@@ -62,34 +69,48 @@ def measure(run: Subject) -> list[Row]:
         chain.OUTPUT, found[INPUT]).T,
       **attention_scores(run, params)}
     # A token that is linked to another is before it, in place and on axis 0.
-    rows += [Row('link_area', geometry.area(
-      score_VV[known.far_VV], known.link_VV[known.far_VV]),
-      {'network': network, 'table': name})
-      for name, score_VV in directed.items()]
+    for name, score_VV in directed.items():
+      rows += link_rows(score_VV, known.link_VV, other_RVV, known.far_VV,
+                        {'network': network, 'table': name})
   return rows
 
 
-def table_rows(run: Subject, known: Planted,
-               table_VD: np.ndarray) -> list[Row]:
-  """AUC of nearness for links of unordered pairs, and for clusters."""
+def table_rows(run: Subject, known: Planted, table_VD: np.ndarray,
+               other_RVV: np.ndarray) -> list[Row]:
+  """What nearness tells of links, of clusters, and of clusters that are far."""
   del run
   pairs_VV = np.triu(np.ones_like(known.far_VV), k=1)
   linked_VV = known.link_VV | known.link_VV.T
-  among = {'far': pairs_VV & known.far_VV, 'all': pairs_VV}
+  other_RVV = other_RVV | other_RVV.swapaxes(1, 2)
+  same_VV = known.cluster_V[:, None] == known.cluster_V
   nearness = {
     'cosine': geometry.cosine(table_VD),
     NEARNESS: geometry.cosine(geometry.centred(table_VD)),
     'euclidean': -geometry.distance(table_VD)}
   rows = []
   for name, near_VV in nearness.items():
-    rows += [Row('link_area', geometry.area(
-      near_VV[compared_VV], linked_VV[compared_VV]),
-      {'distance': name, 'pairs': pairs})
-      for pairs, compared_VV in among.items()]
-  same_VV = known.cluster_V[:, None] == known.cluster_V
-  rows.append(Row('cluster_area', geometry.area(
-    nearness['cosine'][pairs_VV], same_VV[pairs_VV])))
+    where = {'distance': name}
+    rows += link_rows(near_VV, linked_VV, other_RVV, pairs_VV & known.far_VV,
+                      {**where, 'pairs': 'far'})
+    rows.append(Row('link_area', geometry.area(
+      near_VV[pairs_VV], linked_VV[pairs_VV]), {**where, 'pairs': 'all'}))
+    rows += [Row(metric, geometry.area(near_VV[pairs_VV], nearer_VV[pairs_VV]),
+                 where)
+             for metric, nearer_VV in (('cluster_area', same_VV),
+                                       ('far_area', ~known.far_VV))]
   return rows
+
+
+def link_rows(score_VV: np.ndarray, linked_VV: np.ndarray,
+              other_RVV: np.ndarray, compared_VV: np.ndarray,
+              where: Mapping[str, str]) -> list[Row]:
+  """AUC for links, the mean of that for other links, and the difference."""
+  own, *others = geometry.areas(score_VV[compared_VV], np.concatenate(
+    [linked_VV[None], other_RVV])[:, compared_VV])
+  chance = float(np.mean(others))
+  return [Row('link_area', float(own), where),
+          Row('relinked_area', chance, where),
+          Row('link_advantage', float(own) - chance, where)]
 
 
 def attention_scores(run: Subject, params: dict) -> dict[str, np.ndarray]:
@@ -117,49 +138,52 @@ def declare(preset: str) -> Stratum:
 
   def of_distance(arm: str) -> Effect:
     return Effect(
-      name=f'nearness of links with {arm}',
-      statement=f'With {arm}, linked tokens lie nearer than others of far '
-      'clusters.', unit='AUC above 0.5', measure=functools.partial(
-        above_chance, where=chain.trained(
+      name=f'distances of links with {arm}',
+      statement=f'With {arm}, linked tokens of far clusters lie neither nearer '
+      'nor farther than if the same tokens were linked otherwise, by '
+      f'{MARGIN} in AUC.', unit='AUC less that of other links',
+      measure=functools.partial(
+        samples.values, metric='link_advantage', where=chain.trained(
           arm, INPUT, distance=NEARNESS, pairs='far')),
-      smallest=MARGIN, positive=chain.learned(arm), sigma=0.03)
+      band=(-MARGIN, MARGIN), positive=tells('clusters', arm), sigma=0.03)
 
   def of_prediction(arm: str) -> Effect:
     return Effect(
       name=f'prediction of links with {arm}',
-      statement=f'With {arm}, the network predicts the links.', unit='AUC',
-      measure=functools.partial(
+      statement=f'With {arm}, the network predicts the links (AUC {SMALLEST} '
+      'or more).', unit='AUC', measure=functools.partial(
         samples.values, metric='link_area',
         where=chain.trained(arm, PREDICTION)),
-      smallest=SMALLEST, positive=chain.learned(arm), sigma=0.01)
+      band=(SMALLEST, 1.01), positive=chain.learned(arm), sigma=0.01)
+
+  def tells(what: str, arm: str) -> Control:
+    metric, least, words = {
+      'clusters': ('cluster_area', 0.75, 'tokens of a cluster lie nearer than '
+                   'others, so distance is not blind'),
+      'far clusters': ('far_area', 0.6, 'tokens of far clusters lie farther '
+                       'than others')}[what]
+    return Control(
+      f'distance tells {what} with {arm}', f'With {arm}, {words}.',
+      functools.partial(samples.average, metric=metric, where=chain.trained(
+        arm, INPUT, distance=NEARNESS)), at_least=least)
 
   two, one = map(of_distance, chain.ARMS)
   predicted = tuple(map(of_prediction, chain.ARMS))
   known: tuple[Premise, ...] = tuple(
     (effect.name, 'supported') for effect in predicted)
   return Stratum(
-    name='distance', title='Vectors far apart may be related',
-    prediction='Distance tells nothing of links that the network predicts.',
-    refutation='With two tables, distance is shown to tell links (AUC '
-    f'{0.5 + MARGIN} or more).',
+    name='distance', title='Among tokens of far clusters, distance hardly '
+    'tells which are linked',
+    prediction='Distance tells next to nothing of links that the network '
+    'predicts.',
+    refutation='With two tables, distance is shown to tell links: by '
+    f'{MARGIN} in AUC or more.',
     effects=(two, one, *predicted),
     rule=Rule(
-      supported=((two.name, 'equivalent'), (one.name, 'equivalent'), *known),
-      refuted=((two.name, 'supported'),),
-      conditional=((two.name, 'equivalent'), (one.name, 'not equivalent'),
-                   *known)),
-    controls=tuple(Control(
-      f'distance tells clusters with {arm}', f'With {arm}, tokens of a cluster '
-      'lie nearer than others, so distance is not blind.', functools.partial(
-        samples.average, metric='cluster_area',
-        where=chain.trained(arm, INPUT)), at_least=0.75)
-      for arm in chain.ARMS))
-
-
-def above_chance(table: pl.DataFrame, where: Mapping[str, str]) -> Sample:
-  """AUC of nearness for links, less the 0.5 of chance."""
-  sample = samples.values(table, 'link_area', where)
-  return dataclasses.replace(sample, values=sample.values - 0.5)
+      supported=((two.name, 'supported'), (one.name, 'supported'), *known),
+      refuted=((two.name, 'opposite'),),
+      conditional=((two.name, 'supported'), (one.name, 'opposite'), *known)),
+    controls=tuple(tells('far clusters', arm) for arm in chain.ARMS))
 
 
 PART = Part('distance', functools.partial(chain.sweep, 'distance'), measure,
