@@ -1,8 +1,8 @@
 """Geometry: what the vectors of tokens say, and what they do not.
 
 Claim. A language model gives each token a vector. Similar tokens end up near
-each other (B3), in a space of many dimensions (B2); links between tokens make
-the neighbourhoods sparse or dense (A2); training stores the probabilities of
+each other (B3), in a space of many dimensions (B2); tokens that others are
+linked to lie sparse or dense (A2); training stores the probabilities of
 transitions in the weights (A3, a sanity check); and vectors that lie far apart
 may still be related (A4). Each statement is a stratum, all measured on the
 same runs, in worlds whose clusters, links and transition matrix are planted.
@@ -34,8 +34,9 @@ EXPERIMENT = Experiment(
   name='geometry',
   title='Vectors of tokens: near, far, dense and sparse',
   claim=('Similar tokens have near vectors in a space of many dimensions, '
-         'sparse or dense as their links make it; the weights hold how likely '
-         'one token follows another, even where their vectors are far apart.'),
+         'sparser around tokens that others are linked to; the weights hold '
+         'how likely one token follows another, even where their vectors are '
+         'far apart.'),
   reading=('Each statement is judged on its own, in planted worlds where '
            'similarity, links, frequency and transitions are known exactly '
            '(synthetic only).'),

@@ -30,21 +30,36 @@ def dimension(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
   """Participation ratio over the width."""
   return [
     _panels(done, stratum, 'participation', 'How many directions are used?',
-            'share of the width', 'Participation ratio over width. '
-            f'{_TABLES}', reference=0.25, reference_name='a quarter'),
+            'share of the width', 'Participation ratio over width. Random '
+            f'vectors pass a quarter. {_TABLES}', reference=0.25,
+            reference_name='a quarter'),
     _panels(done, stratum, 'neighbour_dimension', 'The dimension that '
             'neighbours see', 'TwoNN', 'It decides nothing. '
             f'{_TABLES}')]
 
 
 def density(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
-  """Partial correlations of sparseness with degree."""
-  return [_panels(
-    done, stratum, 'sparseness_correlation', 'Is who is linked to by many '
-    'sparse?', 'partial rank correlation', 'Of the mean distance to the five '
-    'nearest with the number of tokens linked to one, frequency removed. '
-    f'{_TABLES}', pl.col('distance') == 'euclidean', reference=0.0,
-    reference_name='unrelated')]
+  """Partial correlations of sparseness with degree, and what is behind them."""
+  caption = ('Of how far the five nearest are (cosine of centred vectors) with '
+             'the number of tokens linked to one, frequency removed{}. '
+             'Planted: columns of the log-probabilities, with nothing learned. '
+             )
+
+  def plot(name: str, title: str, tokens: str, given: str, more: str) -> Plot:
+    return _panels(
+      done, stratum, 'sparseness_correlation', title,
+      'partial rank correlation', caption.format(more) + _TABLES,
+      pl.col('distance') == 'centred cosine', pl.col('tokens') == tokens,
+      pl.col('given') == given, reference=0.0,
+      reference_name='unrelated', name=name)
+
+  return [
+    plot('sparseness', 'Do linked-to tokens lie sparser?', 'all', 'frequency',
+         ''),
+    plot('sparseness-of-linked', 'Do they, among those linked to?', 'linked to',
+         'frequency', ', among tokens that any is linked to'),
+    plot('sparseness-given-length', 'Do they, whatever their length?', 'all',
+         'frequency and length', ', and the length of centred vectors')]
 
 
 def transitions(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
@@ -57,23 +72,30 @@ def transitions(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
 
 
 def distance(done: pl.DataFrame, stratum: StratumResult) -> list[Plot]:
-  """AUC of distance, attention and prediction for links."""
+  """AUC of distance, attention and prediction for links, and above chance."""
+  caption = ('Over pairs of far clusters. Input and output: nearness, by the '
+             'cosine of centred vectors. ')
   return [_panels(
-    done, stratum, 'link_area', 'What tells who is linked?', 'AUC',
-    'Over pairs of far clusters. Input and output: nearness, by '
-    'the cosine of centred vectors. ',
+    done, stratum, metric, title, xlabel, caption + more,
     pl.col('distance').fill_null('centred cosine') == 'centred cosine',
-    pl.col('pairs').fill_null('far') == 'far', reference=0.5,
-    reference_name='chance')]
+    pl.col('pairs').fill_null('far') == 'far', reference=reference,
+    reference_name=name)
+    for metric, title, xlabel, more, reference, name in (
+      ('link_advantage', 'What tells who is linked, beyond chance?',
+       'AUC less that of other links', 'Less the mean AUC of other ways to '
+       'link the same tokens as often. ', 0.0, 'chance'),
+      ('link_area', 'What tells who is linked?', 'AUC', 'Chance is not 0.5, as '
+       'tokens that are linked to lie otherwise than others. ', 0.5,
+       'equally near'))]
 
 
 def _panels(done: pl.DataFrame, stratum: StratumResult, metric: str,
             title: str, xlabel: str, caption: str, *only: pl.Expr,
             along: str = 'table', reference: float | None = None,
-            reference_name: str = '') -> Plot:
+            reference_name: str = '', name: str = '') -> Plot:
   """A panel for each arm, and in it a line of dots for each place `along`."""
-  plot = describe(stratum.name, metric.replace('_', '-'), title, metric,
-                  caption + INTERVAL)
+  plot = describe(stratum.name, name or metric.replace('_', '-'), title,
+                  metric, caption + INTERVAL)
   if done.is_empty():  # it may lack the columns of what is measured
     return plot
   rows = of_metric(done, metric).filter(pl.col('network').is_not_null(), *only)

@@ -10,7 +10,9 @@ what it can know; the other sides are measured too.
 Prediction. Over all pairs of tokens, the cosine of two vectors is
 rank-correlated with the planted similarity by 0.3 more than before training,
 with two tables and with one. Refuted if with two tables that is shown to be
-less than 0.3; conditional if it holds there alone.
+less than 0.3; conditional if with one table alone. That one table is compared
+with both sides was chosen on pilots, where it followed what follows a token by
+0.35, and both sides by 0.48.
 
 This is planted similarity, synthetic only: of what people call similar it says
 nothing. Centred, without the top direction, and whitened, the correlation is
@@ -69,11 +71,12 @@ def declare(preset: str) -> Stratum:
   """What is predicted, and what decides."""
   del preset
 
-  def gain(name: str, arm: str, side: str, sigma: float) -> Effect:
+  def gain(name: str, arm: str, side: str, words: str,
+           sigma: float) -> Effect:
     where = {'arm': arm, 'table': INPUT, 'form': FORMS[0], 'side': side}
     return Effect(
       name=name, statement=f'With {arm}, cosines of input vectors follow '
-      'planted similarity, more than before training.',
+      f'planted similarity of {words}, more than before training.',
       unit='rank correlation', measure=functools.partial(
         samples.paired_difference, metric='similarity_correlation',
         a={**where, 'network': 'trained'},
@@ -81,8 +84,11 @@ def declare(preset: str) -> Stratum:
       smallest=SMALLEST, positive=chain.learned(arm), sigma=sigma)
 
   two, one = chain.ARMS
-  effects = (gain('nearness of similar tokens', two, FOLLOWERS, 0.03),
-             gain('nearness in one table', one, BOTH, 0.07))
+  effects = (gain('nearness of similar tokens', two, FOLLOWERS,
+                  'what follows two tokens', 0.03),
+             gain('nearness in one table', one, BOTH,
+                  'both sides, what follows two tokens and what precedes them',
+                  0.07))
   return Stratum(
     name='similarity', title='Similar tokens are near (synthetic)',
     prediction='The cosine of two vectors follows how alike their tokens are.',
@@ -90,9 +96,9 @@ def declare(preset: str) -> Stratum:
     f'{SMALLEST} above that of untrained vectors.',
     effects=effects,
     rule=Rule(supported=tuple((e.name, 'supported') for e in effects),
-              refuted=((effects[0].name, 'equivalent'),),
+              refuted=((effects[0].name, 'equivalent or opposite'),),
               conditional=((effects[0].name, 'supported'),
-                           (effects[1].name, 'not supported'))))
+                           (effects[1].name, 'equivalent or opposite'))))
 
 
 PART = Part('similarity', functools.partial(chain.sweep, 'similarity'),
