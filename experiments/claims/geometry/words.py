@@ -25,8 +25,8 @@ TERMS = {
                       'unrelated, −1 one falls as the other rises',
   'partial rank correlation': 'the same, with what frequency alone explains '
                               'taken away',
-  'AUC': 'how often a linked pair comes out above an unlinked one: 0.5 as by '
-         'chance, 1 always',
+  'AUC': 'how often a linked pair comes out above an unlinked one: about 0.5 '
+         'by chance, 1 always',
   'participation ratio': 'how many directions share the spread of the vectors',
   'TwoNN': 'how many dimensions the cloud of vectors seems to have, judged by '
            'the two nearest neighbours of each',
@@ -50,13 +50,14 @@ SIMILAR = {
   'opposite': 'training drives the vectors of similar tokens apart',
   'inconclusive': 'it is open whether training brings the vectors of similar '
                   'tokens nearer to each other'}
-FEW = ('vectors of this width spread over less than a quarter of the '
-       'directions that they have room for')
+FEW = ('after training, vectors of this width spread over less than a quarter '
+       'of the directions that they have room for')
 DIRECTIONS = {
   'supported': FEW.replace('less', 'more'),
   'equivalent': FEW, 'opposite': FEW,
-  'inconclusive': 'it is open whether vectors of this width spread over more '
-                  'than a quarter of the directions that they have room for'}
+  'inconclusive': 'it is open whether, after training, vectors of this width '
+                  'spread over more than a quarter of the directions that they '
+                  'have room for'}
 SPARSE = {
   'supported': 'the more tokens are linked to one, the farther it tends to lie '
                'from its neighbours',
@@ -79,15 +80,14 @@ EXACT = {
   'equivalent': INEXACT, 'opposite': INEXACT,
   'inconclusive': "it is open whether the model's probabilities of what comes "
                   'next match the planted ones closely'}
+TOLD = ('how near tokens of far clusters lie tells to some degree which of '
+        'them are linked')
 NEAR = {
-  'supported': 'linked tokens tend to lie nearer to each other than unlinked '
-               'ones of far clusters',
-  'equivalent': 'how near tokens of far clusters lie says next to nothing of '
-                'whether they are linked',
-  'opposite': 'linked tokens tend to lie farther apart than unlinked ones of '
-              'far clusters',
-  'inconclusive': 'it is open whether linked tokens lie nearer to each other '
-                  'than unlinked ones of far clusters'}
+  'supported': 'how near tokens of far clusters lie hardly tells which of them '
+               'are linked',
+  'equivalent': TOLD, 'opposite': TOLD,
+  'inconclusive': 'it is open whether how near tokens of far clusters lie '
+                  'tells which of them are linked'}
 UNKNOWN = ('the model itself tells linked pairs from unlinked ones in fewer '
            'than 95 of 100 comparisons')
 KNOWN = {
@@ -116,15 +116,15 @@ def dimension(stratum: StratumResult) -> str:
 
 
 def density(stratum: StratumResult) -> str:
-  """Whether links make sparse, and shared ends dense."""
+  """Who lies sparse, and whether shared ends crowd."""
   found = sentence.grouped(stratum, SPARSE, {
     'sparseness in one table': 'in one table for both roles',
-    'sparseness of scoring vectors': 'in the table that tokens are scored by',
-    'sparseness of reading vectors': 'in the table that tokens are read by'})
-  crowded = sentence.grouped(stratum, CROWDED, {
-    'crowding of shared ends': 'in the table that tokens are read by'},
-    alone=True)
-  return found and f'{found} {crowded}'.strip()
+    'sparseness of scoring vectors': 'in the table that tokens are scored by'})
+  reading = 'in the table that tokens are read by'
+  beside = [sentence.grouped(stratum, said, {name: reading}, alone=True)
+            for said, name in ((SPARSE, 'sparseness of reading vectors'),
+                               (CROWDED, 'crowding of shared ends'))]
+  return found and ' '.join(filter(None, (found, *beside)))
 
 
 def transitions(stratum: StratumResult) -> str:
@@ -141,8 +141,8 @@ def distance(stratum: StratumResult) -> str:
   """Whether nearness tells links, and whether the model knows them."""
   near = sentence.grouped(
     stratum, NEAR,
-    {f'nearness of links with {arm}': place for arm, place in TABLES.items()},
-    lambda above: f'AUC {0.5 + above:.2f}')
+    {f'distances of links with {arm}': place for arm, place in TABLES.items()},
+    lambda above: f'AUC {above:+.2f} from chance'.replace('-', '−'))
   known = sentence.grouped(stratum, KNOWN, {
     f'prediction of links with {arm}': place for arm, place in TABLES.items()})
   return near and f'{near} {known}'.strip()

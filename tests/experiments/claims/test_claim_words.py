@@ -17,7 +17,7 @@ SAID = {
   'dimension': ('less than a quarter', 'less than a quarter'),
   'density': ('says little', 'the nearer it tends to lie'),
   'transitions': ('less closely than', 'less closely than'),
-  'distance': ('says next to nothing', 'farther apart'),
+  'distance': ('to some degree', 'to some degree'),
   'fine-tuning': ('costs no more where', 'costs less where'),
   'mixing': ('costs about as much as', 'costs more than fine-tuning'),
   'retraining': ('gains nothing that counts', 'costs more than mixing')}
@@ -62,12 +62,13 @@ def test_what_may_not_be_told_alone_is_not_told(part, words):
 
 def test_where_tables_differ_they_are_told_apart():
   text = geometry.distance.PART.sentence(found(
-    geometry.distance.PART, ['equivalent', 'supported', 'supported',
+    geometry.distance.PART, ['supported', 'opposite', 'supported',
                              'supported'], estimate=0.12))
   assert text.startswith(
-    'With two tables of vectors (AUC 0.62), how near tokens of far '
-    'clusters lie says next to nothing of whether they are linked; with one '
-    '(AUC 0.62), linked tokens tend to lie nearer')
+    'With two tables of vectors (AUC +0.12 from chance), how near tokens of '
+    'far clusters lie hardly tells which of them are linked; with one '
+    '(AUC +0.12 from chance), how near tokens of far clusters lie tells to '
+    'some degree which')
   assert 'With two tables of vectors and with one, the model itself' in text
 
 
