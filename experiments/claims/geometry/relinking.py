@@ -26,9 +26,8 @@ def relinked(link_V: np.ndarray, far_VV: np.ndarray,
   link_V, drawn = link_V.copy(), []
   for _ in range(COUNT):
     for _ in range(ROUNDS):
-      one, other = np.array_split(rng.permutation(len(link_V)), 2)
-      one = one[:len(other)]
-      other = other[:len(one)]
+      even = len(link_V) // 2 * 2
+      one, other = rng.permutation(len(link_V))[:even].reshape(2, -1)
       swapped = far_VV[one, link_V[other]] & far_VV[other, link_V[one]]
       one, other = one[swapped], other[swapped]
       link_V[one], link_V[other] = link_V[other], link_V[one]
