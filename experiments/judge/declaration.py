@@ -141,7 +141,16 @@ class Rule:
 
   supported: tuple[Premise, ...]
   refuted: tuple[Premise, ...] = ()
-  conditional: tuple[Premise, ...] = ()
+  conditional: tuple[Any, ...] = ()  # premises, or several lists of them
+
+  def lists(self) -> list[tuple[Literal['supported', 'refuted', 'conditional'],
+                                tuple[Premise, ...]]]:
+    """Each list with the verdict that it names, in the order tried."""
+    several = self.conditional
+    if not several or isinstance(several[0][0], str):
+      several = (several,)
+    return [('supported', self.supported), ('refuted', self.refuted),
+            *(('conditional', own) for own in several)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,15 +184,15 @@ class Stratum:
     if not self.rule.supported:
       raise ValueError(
         f'{where}: rule.supported must name an effect or a property')
-    for field in dataclasses.fields(Rule):
-      for name, state in getattr(self.rule, field.name):
+    for verdict, premises in self.rule.lists():
+      for name, state in premises:
         if name not in (*effects, *properties):
           raise ValueError(
-            f'{where}: rule.{field.name} names {name!r}, which is no effect '
+            f'{where}: rule.{verdict} names {name!r}, which is no effect '
             f'and no property; there are {[*effects, *properties]}')
         states = EFFECT_STATES if name in effects else PROPERTY_STATES
         if state not in states:
-          raise ValueError(f'{where}: rule.{field.name} asks for {state!r} of '
+          raise ValueError(f'{where}: rule.{verdict} asks for {state!r} of '
                            f'{name!r}; use one of {states}')
 
   def every_control(self) -> tuple[Control, ...]:

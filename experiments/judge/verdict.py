@@ -136,12 +136,8 @@ def apply(stratum: Stratum, states: Mapping[str, str]
       return states[name] != state.removeprefix('not ')
     return states[name] in state.split(' or ')
 
-  rule = stratum.rule
-  verdicts: tuple[tuple[Verdict, tuple[Premise, ...]], ...] = (
-    ('supported', rule.supported), ('refuted', rule.refuted),
-    ('conditional', rule.conditional))
-  against = tuple(c for c in rule.supported if not holds(c))
-  for verdict, premises in verdicts:
+  against = tuple(c for c in stratum.rule.supported if not holds(c))
+  for verdict, premises in stratum.rule.lists():
     if premises and all(map(holds, premises)):
       beside = (against if verdict == 'conditional' and not stratum.effects
                 else ())

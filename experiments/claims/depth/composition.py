@@ -14,7 +14,8 @@ all of these are shown to be smaller.
 
 Arms, all at a constant rate after equally many warm-up steps, so that the curve
 of a run is also that of every shorter one; each with the rate that pilots found
-best for it. plain: n layers of one width, until three layers solve four links.
+best for it. plain: n layers of one width, until three layers solve four links;
+two layers for a quarter longer, since a price of two can be seen no sooner.
 equal_parameters: one layer with as many in its layers as two plain ones;
 accuracy at two links is compared after as many FLOPs as two layers need, and it
 is watched for twice as long. chain_of_thought: one layer that writes the
@@ -52,8 +53,11 @@ from train.config import Config, TrainConfig
 
 SEEDS = {'smoke': range(2), 'cpu': range(8, 16), 'cpu-long': range(8, 16)}
 BUDGET = 7 * links.EARLY  # FLOPs: three layers have solved four links by then
+# Of two layers: the price that decides must be seen before they end.
+LONGER = 1.25 * BUDGET
 WARMUP = 100  # steps
-EVALUATIONS = 56  # so that one of them is after links.EARLY
+EVALUATIONS = 8  # for each links.EARLY, so that one of them is after it, ...
+FEWEST = 56  # ... and at least so many
 SOLVED_BY = 7 / 8  # of the seeds, or an arm that should be able is not
 
 BASE = Config(
@@ -94,7 +98,7 @@ CHAIN = {'model.mask': 'causal', 'data.source.reasoning': 'chain_of_thought'}
 
 # The grid of rates is 5e-4, 1e-3, 2e-3, 4e-3.
 ARMS = (
-  Arm('plain', 1e-3, 2),
+  Arm('plain', 1e-3, 2, budget=LONGER),
   Arm('plain', 1e-3, 3),
   Arm('equal_parameters', 2e-3, as_large=2, budget=2 * links.EARLY),
   Arm('chain_of_thought', 2e-3, fields=CHAIN, budget=links.EARLY / 6),
@@ -102,7 +106,7 @@ ARMS = (
 LADDER = {32: 1e-3, 64: 2e-3, 128: 4e-3}  # width: rate
 MORE_ARMS = (
   Arm('plain', 1e-3, 4),
-  Arm('equal_parameters_longer', 1e-3, as_large=2),
+  Arm('equal_parameters_longer', 1e-3, as_large=2, budget=LONGER),
   *(Arm('one_layer', rate, d_model=d, budget=links.EARLY)
     for d, rate in LADDER.items()),
   *(Arm('one_layer_longer', 1e-3, d_model=d) for d in LADDER),
@@ -136,7 +140,7 @@ def _config(arm: Arm, preset: str) -> Config:
       'train.evaluation_batches': 2})
   one = overrides.replace(programs.complete(config), {'train.steps': 1})
   steps = round(arm.budget / cost.train_flops(one))
-  every = steps // EVALUATIONS
+  every = steps // max(FEWEST, round(EVALUATIONS * arm.budget / links.EARLY))
   return overrides.replace(config, {
     'train.steps': steps, 'train.warmup_fraction': WARMUP / steps,
     'train.evaluate_every': every, 'train.chunk_steps': every})
@@ -157,8 +161,8 @@ def declare(preset: str) -> Stratum:
     return published.declare()
   two, three = _plain(2), _plain(3)
   equal = {'arm': 'equal_parameters'}
-  early, late = (f'after {flops / 1e9:.0f} billion FLOPs' for flops in (
-    links.EARLY, BUDGET))
+  early, late, latest = (f'after {flops / 1e9:,.0f} billion FLOPs'
+                         for flops in (links.EARLY, BUDGET, LONGER))
   effects = [
     _gain('two links, early', f'Two links, {early}: accuracy of two layers '
           'over one layer of equal parameters.', 2, two, equal, sigma=0.1,
@@ -173,7 +177,7 @@ def declare(preset: str) -> Stratum:
           metric='early_accuracy')]
   if preset == 'cpu-long':
     effects += [
-      _gain('two links, late', f'Two links, {late}: accuracy of two layers '
+      _gain('two links, late', f'Two links, {latest}: accuracy of two layers '
             'over one layer of equal parameters.', 2, two,
             {'arm': 'equal_parameters_longer'}, sigma=0.1),
       _gain('depth over width', f'Four links, {late}: accuracy of three layers '
@@ -189,8 +193,9 @@ def declare(preset: str) -> Stratum:
     effects=tuple(effects),
     rule=Rule(
       supported=tuple((name, 'supported') for name in decides),
-      refuted=tuple((name, 'equivalent') for name in decides),
-      conditional=((decides[1], 'supported'), (decides[2], 'equivalent'))),
+      refuted=tuple((name, 'equivalent or opposite') for name in decides),
+      conditional=((decides[1], 'supported'),
+                   (decides[2], 'equivalent or opposite'))),
     controls=(
       *(Control(f'easiest cell, {words}', f'One link is learned by {words}.',
                 functools.partial(samples.average, metric='accuracy',

@@ -32,7 +32,7 @@ def _accuracy(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   chance = of_metric(done, 'chance_accuracy')['value'].mean()
   # As published, nothing is compared at equal FLOPs.
   metric, when, named = ('accuracy', '', '') if chance is None else (
-    'early_accuracy', f' after {EARLY / 1e9:.0f} billion FLOPs',
+    'early_accuracy', f' after at most {EARLY / 1e9:.0f} billion FLOPs',
     'Dashed grey: chance. ')
   rows = of_metric(done, metric).filter(pl.col('hops').is_not_null())
   facets = [(f'k = {hops}', rows.filter(hops=hops))

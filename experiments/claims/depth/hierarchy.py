@@ -8,14 +8,19 @@ seen in training: see `data/sources/held_out.py`.
 Prediction. Higher levels become decodable at later layers, half a layer a level
 or more, and by as much more than in networks trained on the filtered grammar,
 whose leaves are independent given the root: there the same parse exists and is
-of no use. The excess loss over Bayes' falls with n up to n = l, and the last
-layer of these counts by itself. Where a level emerges it is used: swapping its
-value there changes the prediction as exact inference says. Refuted if levels
-show no order and one layer is within 0.02 bit of l layers. Conditional if
-levels are ordered and the last layer is shown not to be needed.
+of no use. After equally many steps the excess loss over Bayes' falls with n up
+to n = l, and the last layer of these counts by itself. Where a level emerges it
+is used: swapping its value there changes the prediction as exact inference
+says. Refuted if levels show no order and l layers are no better than one. Conditional
+if levels are ordered and layers help, but the last one is shown not to, or what
+emerges is shown to be used less.
+
+Equally many steps of more layers are more FLOPs. So the last step is shown at
+equal FLOPs, too: one layer less, trained for as many steps more.
 
 Level 1 is measured and not judged: it has so few strings of leaves that a probe
-learns any labels for them (a negative selectivity).
+learns any labels for them (a negative selectivity). The root is not judged for
+use: it is the answer, so that to swap it at the last layers swaps the answer.
 
 Full attention sees all leaves at once, and a wide enough layer could hold the
 whole table of answers, so this is about what training finds, not about what a
@@ -40,10 +45,11 @@ from data.sources.tree import TreeConfig
 from experiments.claims.depth import figures, levels, problems, words
 from experiments.judge import samples
 from experiments.judge.declaration import Control, Effect, Rule, Stratum
-from experiments.sweeps import overrides
+from experiments.sweeps import cost, overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, zipped
 from experiments.sweeps.experiment import Part
 from model import AttentionConfig, ModelConfig
+from train import programs
 from train.config import Config, TrainConfig
 
 # Two heads where the published network has one: worth twice the steps at equal
@@ -53,7 +59,7 @@ SMALL = Config(
                     position='learned', mask='bidirectional', norm='rms',
                     activation='relu', ff_multiple=2.0, base_width=32),
   data=DataConfig(TreeConfig(symbols=4, levels=3), batch_size=128),
-  train=TrainConfig(steps=1400, learning_rate=5e-3, weight_decay=0.3,
+  train=TrainConfig(steps=1500, learning_rate=5e-3, weight_decay=0.3,
                     warmup_fraction=0.2, evaluation_batches=8))
 BASES = {
   'smoke': overrides.replace(SMALL, {
@@ -70,8 +76,8 @@ BASES = {
     train=TrainConfig(steps=50_000, learning_rate=1e-3, chunk_steps=1000,
                       evaluation_batches=16, checkpoint_every=10_000)),
 }
-# The last of each is probed: the instruments want a layer to spare.
-DEPTHS = {'smoke': (1, 2, 3), 'cpu': (1, 2, 3, 4), 'cpu-long': (1, 2, 3, 4, 6),
+# The last of each is probed.
+DEPTHS = {'smoke': (1, 2, 3), 'cpu': (1, 2, 3), 'cpu-long': (1, 2, 3, 4, 6),
           'accelerator': (1, 2, 3, 4, 6)}
 GRAMMARS = {'smoke': range(2), 'cpu': range(8, 16), 'cpu-long': range(8, 16),
             'accelerator': range(8, 16)}
@@ -110,6 +116,9 @@ def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
     planned += arm(filtered(height), BASES[preset], {
       **shape, 'model.n_layers': DEPTHS[preset][-1],
       'data.source.filter_level': height})
+    planned += arm(longer(height), BASES[preset], {
+      **shape, 'model.n_layers': height - 1,
+      'train.steps': _as_dear(BASES[preset], height)})
   if preset == 'accelerator':
     for sentences in SENTENCES[:-1]:
       planned += arm(f'published root, P = {sentences}', PUBLISHED, {
@@ -125,6 +134,20 @@ def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
 def filtered(height: int) -> str:
   """The arm of the grammar without levels between the root and the leaves."""
   return f'l = {height}, filtered'
+
+
+def longer(height: int) -> str:
+  """The arm that has a layer less, and the FLOPs of as many layers as levels.
+  """
+  return f'l = {height}, equal FLOPs'
+
+
+def _as_dear(base: Config, height: int) -> int:
+  """Steps of height - 1 layers that cost what the base's of height do."""
+  less, whole = (cost.train_flops(programs.complete(overrides.replace(base, {
+    'data.source.levels': height, 'model.n_layers': n})))
+    for n in (height - 1, height))
+  return round(base.train.steps * whole / less)
 
 
 def _epochs(sentences: int) -> dict[str, int]:
@@ -144,12 +167,12 @@ def declare(preset: str) -> Stratum:
   def mean(metric: str, where: dict) -> functools.partial[float]:
     return functools.partial(samples.average, metric=metric, where=where)
 
-  def drop(name: str, words: str, n: int, smallest: float,
+  def drop(name: str, words: str, fewer: dict, smallest: float,
            sigma: float) -> Effect:
     return Effect(
-      name, f'{height} layers come closer to Bayes than {n}{words}.', 'bits',
-      functools.partial(samples.paired_difference, metric='excess_bits',
-                        a=at(n), b=at(height)),
+      name, f'{height} layers come closer to Bayes than {fewer["n_layers"]}, '
+      f'{words}.', 'bits', functools.partial(
+        samples.paired_difference, metric='excess_bits', a=fewer, b=at(height)),
       smallest=smallest, positive=learned, sigma=sigma)
 
   emerged = Control(
@@ -162,25 +185,28 @@ def declare(preset: str) -> Stratum:
   effects = (
     Effect('order of levels', 'A level emerges half a layer or more after the '
            'level below it, and by as much more than where the levels are of '
-           'no use (the filtered grammar).', 'layers a level',
+           'no use and none emerges (the filtered grammar).', 'layers a level',
            functools.partial(samples.paired_difference,
                              metric='order_counted', a=at(deepest), b={
                                'arm': filtered(height), 'n_layers': deepest}),
-           smallest=0.5, positive=emerged, sigma=0.2),
+           smallest=0.5, positive=emerged, sigma=0.3),
     Effect('trend', f'Excess loss falls with every layer up to n = {height}.',
            'rank correlation',
            functools.partial(
              samples.ordered, metric='excess_bits', where=arm,
              order=tuple(range(max(height, 3), 0, -1))),
            smallest=0.5, positive=learned, analysis='trend', sigma=0.25),
-    drop('gain', '', 1, 0.05, 0.09),
-    drop('last step', ' (the last step alone)', height - 1, 0.02, 0.03),
-    drop('any gain', ' at all', 1, 0.02, 0.09),
-    Effect('interchange', 'Where a level emerges, its value is used as exact '
-           'inference would: on a scale from the untrained network to what '
-           'this one gets right.', 'share of what it can',
+    drop('gain', 'after equally many steps', at(1), 0.05, 0.09),
+    drop('last step', 'after equally many steps (the last step alone)',
+         at(height - 1), 0.02, 0.03),
+    drop('last step at equal FLOPs', f'which has {height / (height - 1):.2g} '
+         'times the steps', {'arm': longer(height), 'n_layers': height - 1},
+         0.02, 0.03),
+    Effect('interchange', 'Where a level below the root emerges, its value is '
+           'used as exact inference would: on a scale from the untrained '
+           'network to what this one gets right.', 'share of what it can',
            functools.partial(samples.values, metric='interchange_normalised',
-                             where=at(deepest)), smallest=0.6, sigma=0.05,
+                             where=at(deepest)), smallest=0.6, sigma=0.1,
            positive=Control(
              'ceiling', 'The network gets the pairs right when the input '
              'itself is changed.', mean('interchange_ceiling', at(deepest)),
@@ -188,18 +214,21 @@ def declare(preset: str) -> Stratum:
   )
   return Stratum(
     name='hierarchy', title='Hierarchy: climbing a tree with exact inference',
-    prediction='Higher levels emerge at later layers, the loss falls towards '
-    f"Bayes' until n = {height}, and what emerges is used.",
-    refutation='The levels show no order, and one layer is within 0.02 bit of '
-    f'{height}. (Attention sees all leaves at once: this is about what '
-    'training finds, not about what a layer could express.)',
+    prediction='Higher levels emerge at later layers; after equally many steps '
+    f"the loss falls towards Bayes' until n = {height}; what emerges is used.",
+    refutation=f'The levels show no order, and {height} layers are less than '
+    '0.05 bit better than one. (Attention sees all leaves at once: this is '
+    'about what training finds, not about what a layer could express.)',
     effects=effects,
     rule=Rule(
       supported=tuple((name, 'supported') for name in (
         'order of levels', 'trend', 'gain', 'last step', 'interchange')),
-      refuted=(('order of levels', 'equivalent'), ('any gain', 'equivalent')),
-      conditional=(('order of levels', 'supported'),
-                   ('last step', 'equivalent'))),
+      refuted=(('order of levels', 'equivalent or opposite'),
+               ('gain', 'equivalent or opposite')),
+      conditional=tuple((
+        ('order of levels', 'supported'), ('gain', 'supported'),
+        (failing, 'equivalent or opposite'))
+        for failing in ('last step', 'interchange'))),
     controls=(
       Control('nobody beats Bayes', 'On the symbols that were drawn, no model '
               'does better than exact inference.',

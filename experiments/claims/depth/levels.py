@@ -32,8 +32,8 @@ def measure(run: Subject) -> list[Row]:
           Row('sampled_excess_bits', float(bits.sampled))]
   rows += [Row('excess_bits', float(value), {'level': level}) for level, value
            in list(zip((height, 0), bits.excess))[asked]]
-  if run.config.model.n_layers <= height:
-    return rows  # the instruments want a layer to spare
+  if run.config.model.n_layers < height:
+    return rows  # no layer for each level
   return rows + level_rows(run)
 
 
@@ -118,6 +118,10 @@ def level_rows(run: Subject) -> list[Row]:
   if run.source.filter_level:
     return rows  # what its network has no use for is not asked to be used
   used = interchange.measure(*given)
+  # The root is what is predicted: to swap it is to swap the answer.
+  below = judged & (np.array(known.levels) < run.source.levels)
+  if not below.any():
+    below = judged
   where = np.where(judged, emerged, np.nan)
   at = [(math.ceil(layer), i) for i, layer in enumerate(where)
         if np.isfinite(layer)]
@@ -130,13 +134,14 @@ def level_rows(run: Subject) -> list[Row]:
       'interchange_accuracy_init': used.accuracy_init}),
     *_by_level('interchange_ceiling', used.levels, used.ceiling),
     Row('interchange_ceiling', float(
-      np.nan_to_num(used.ceiling)[judged].mean())),
+      np.nan_to_num(used.ceiling)[below].mean())),
     *_by_level('interchange_normalised', used.levels, np.array([
       used.normalised(np.where(np.array(used.levels) == level, emerged, np.nan))
       for level in used.levels])),
-    # Nothing that emerges is nothing that is used.
+    # A level that does not emerge is not used.
     Row('interchange_normalised', float(
-      np.nan_to_num(used.normalised(where)))),
+      np.nan_to_num(used.normalised(np.where(below, emerged, np.nan)))
+      * np.isfinite(emerged[below]).mean())),
     Row('selectivity', min((float(selectivity[a]) for a in at), default=0.0)),
   ]
 

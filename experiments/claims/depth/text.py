@@ -179,7 +179,8 @@ def declare(preset: str) -> Stratum:
     effects=tuple(effects),
     rule=Rule(
       supported=tuple((name, 'supported') for name in decisive),
-      refuted=((fixed, 'equivalent or opposite'),),
+      refuted=((fixed, 'equivalent or opposite'), *(
+        (gains[name].name, 'not supported') for name in equal)),
       conditional=((fixed, 'supported'), *(
         (gains[name].name, 'equivalent or opposite') for name in equal))),
     controls=tuple(

@@ -46,6 +46,13 @@ def _hundred(effect: EffectResult) -> int:
   return round(100 * abs(effect.estimate))
 
 
+def _hundredths(effect: EffectResult) -> str:
+  """A share and its interval, in parts of a hundred."""
+  low, middle, high = (round(100 * value) for value in (
+    effect.low, effect.estimate, effect.high))
+  return f'{middle} ({low} to {high})'
+
+
 def _least(effect: EffectResult) -> str:
   """The least ratio that the interval allows, rounded down."""
   low = effect.low if math.isfinite(effect.low) else effect.smallest or 1.0
@@ -107,21 +114,34 @@ ORDER: Clauses = {
 }
 LAST_STEP: Clauses = {
   'supported': lambda e: (
-    "up to the tree's height, the last layer still brings the answers closer "
-    'to the best possible ones'),
+    "after equally many steps, the last layer up to the tree's height still "
+    'brings the answers closer to the best possible ones'),
   'equivalent': lambda e: (
-    "the last layer up to the tree's height brings the answers no closer to "
-    'the best possible ones, by any amount that counts'),
+    "even after equally many steps, the last layer up to the tree's height "
+    'brings the answers no closer to the best possible ones, by any amount '
+    'that counts'),
   'opposite': lambda e: (
-    "the last layer up to the tree's height makes the answers worse"),
+    "after equally many steps, the last layer up to the tree's height makes "
+    'the answers worse'),
   'inconclusive': lambda e: (
-    "whether the last layer up to the tree's height improves the answers is "
-    'open'),
+    "whether the last layer up to the tree's height improves the answers after "
+    'equally many steps is open'),
+}
+EQUAL_FLOPS: Clauses = {
+  'supported': lambda e: 'with equal computing it does, too',
+  'equivalent': lambda e: (
+    'with equal computing it makes no difference that counts'),
+  'opposite': lambda e: 'with equal computing a layer less is better',
+  'inconclusive': lambda e: (
+    'with equal computing it is open which is better'),
 }
 INTERCHANGE: Clauses = {
-  'supported': lambda e: 'and what a layer holds of a level, the model uses',
+  'supported': lambda e: (
+    'and what a layer holds of a level below the root, the model uses'),
   'equivalent': lambda e: (
-    'but the model uses less of what its layers hold than was predicted'),
+    'but of what its layers hold below the root the model uses '
+    f'{_hundredths(e)} in 100 parts where {round(100 * (e.smallest or 1))} '
+    'were predicted'),
   'opposite': lambda e: (
     'but swapping what a layer holds moves the answers the wrong way'),
   'inconclusive': lambda e: (
@@ -145,7 +165,8 @@ def hierarchy(stratum: StratumResult) -> str:
   return _sentence(stratum, {
     ('order of levels', 'the level below'): ORDER,
     ('last step', 'the last step alone'): LAST_STEP,
-    ('interchange', 'its value is used'): INTERCHANGE})
+    ('last step at equal FLOPs', 'times the steps'): EQUAL_FLOPS,
+    ('interchange', 'is used'): INTERCHANGE})
 
 
 def text(stratum: StratumResult) -> str:
