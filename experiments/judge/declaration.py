@@ -135,7 +135,8 @@ class Rule:
 
   Each field lists premises that must all hold. They are tried in the order
   supported, refuted, conditional; the first to hold names the verdict. An empty
-  list never holds. Where none does the verdict is inconclusive, of properties
+  list never holds; `conditional` may be several, of which one must hold. Where
+  none does the verdict is inconclusive, of properties
   alone as well: only what is listed as a refutation refutes.
   """
 

@@ -11,9 +11,9 @@ whose leaves are independent given the root: there the same parse exists and is
 of no use. After equally many steps the excess loss over Bayes' falls with n up
 to n = l, and the last layer of these counts by itself. Where a level emerges it
 is used: swapping its value there changes the prediction as exact inference
-says. Refuted if levels show no order and l layers are no better than one. Conditional
-if levels are ordered and layers help, but the last one is shown not to, or what
-emerges is shown to be used less.
+says. Refuted if levels show no order and l layers are no better than one.
+Conditional if levels are ordered, but layers are shown not to help, or the last
+one not to, or what emerges is shown to be used less.
 
 Equally many steps of more layers are more FLOPs. So the last step is shown at
 equal FLOPs, too: one layer less, trained for as many steps more.
@@ -225,10 +225,11 @@ def declare(preset: str) -> Stratum:
         'order of levels', 'trend', 'gain', 'last step', 'interchange')),
       refuted=(('order of levels', 'equivalent or opposite'),
                ('gain', 'equivalent or opposite')),
-      conditional=tuple((
-        ('order of levels', 'supported'), ('gain', 'supported'),
-        (failing, 'equivalent or opposite'))
-        for failing in ('last step', 'interchange'))),
+      conditional=(
+        (('order of levels', 'supported'), ('gain', 'equivalent or opposite')),
+        *((('order of levels', 'supported'), ('gain', 'supported'),
+           (failing, 'equivalent or opposite'))
+          for failing in ('last step', 'interchange')))),
     controls=(
       Control('nobody beats Bayes', 'On the symbols that were drawn, no model '
               'does better than exact inference.',

@@ -26,8 +26,9 @@ def test_cpu_plan(tmp_path):
     ('composition', 'plain', 2): 8, ('composition', 'plain', 3): 8,
     ('composition', 'equal_parameters', 1): 8,
     ('composition', 'chain_of_thought', 1): 8,
-    **dict.fromkeys((('hierarchy', 'l = 3', n) for n in (1, 2, 3, 4)), 8),
-    ('hierarchy', 'l = 3, filtered', 4): 8,
+    **dict.fromkeys((('hierarchy', 'l = 3', n) for n in (1, 2, 3)), 8),
+    ('hierarchy', 'l = 3, filtered', 3): 8,
+    ('hierarchy', 'l = 3, equal FLOPs', 2): 8,
     **dict.fromkeys((('text', arm, n) for n in (1, 4) for arm in (
       'fixed width', 'equal cost')), 8),
   }

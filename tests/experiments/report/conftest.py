@@ -39,8 +39,8 @@ def table(plan):
     rows = planting.add(
       rows, metric, lambda run, layer, level:
       (0.5 if 'filtered' in run['arm'] else 1) / (1 + abs(layer - level)),
-      grid, stratum='hierarchy', n_layers=4)
+      grid, stratum='hierarchy', n_layers=3)
   rows = planting.add(
     rows, 'emergence_layer', lambda run, level: float(level),
-    [{'level': level} for level in (1, 2, 3)], stratum='hierarchy', n_layers=4)
+    [{'level': level} for level in (1, 2, 3)], stratum='hierarchy', n_layers=3)
   return planting.finished(rows)
