@@ -1,17 +1,19 @@
 """Does fine-tuning fail where new tokens are unlike the old ones? (card C1)
 
 Prediction. Fine-tuning on new text costs at least 0.1 nats per token more at
-similarity 0 than at similarity 1. Refuted if it costs as much within 0.1. Both
-where new tokens follow half of the old ones in new text, which rehearses old
-rules between them, and where they follow nine in ten, which hardly does; what
-holds for the second alone is conditional. It is a matter of few steps, too: in
-pilots the second price fell from 0.22 to 0.09 with four times as many.
+similarity 0 than at similarity 1. Refuted if it costs as much within 0.1, or
+less. That is judged where new tokens follow half of the old ones in new text,
+which rehearses old rules between them. Where they follow nine in ten, which
+hardly does, the price is shown and decides nothing: in pilots its deviation
+from chain to chain is 0.15 at the best rate, so that eight of them cannot tell
+0.1 from 0, and over a factor of ten in the rate it is 0.05 to 0.25.
 
 Beside it: the same in a model half as wide again, with capacity to spare; the
 same with what is given to new tokens left aside, which tells forgotten rules
-from new tokens where there are none; whether fine-tuning fails even where new
-tokens are like old ones; and ways to train less of the model, new rows alone
-and low rank.
+from new tokens where there are none; ways to train less of the model, new rows
+alone and low rank; and whether fine-tuning fails even where new tokens are like
+old ones. It does: who expects new tokens in old text as often as in new text
+pays log 1/(1 - share), 0.69, whatever they are like.
 """
 
 from experiments.claims.new_tokens import (
@@ -41,7 +43,7 @@ from experiments.sweeps.experiment import Part
 
 NAME = 'fine-tuning'
 SMALLEST = 0.1
-SIGMA, DENSE_SIGMA = 0.04, 0.16  # of one seed, in pilots
+SIGMA, DENSE_SIGMA = 0.04, 0.15  # of one seed, in pilots
 
 
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
@@ -71,17 +73,17 @@ def declare(preset: str) -> Stratum:
                  'contexts and successors with old ones.'),
       unit='nats', smallest=SMALLEST, sigma=SIGMA, positive=costs.learned(),
       measure=difference(cost(FINE_TUNING, alike))))
-  price, dense = effects[0].name, effects[1].name
+  price = effects[0].name
   return Stratum(
     name=NAME, title='Fine-tuning on new text alone',
     prediction=('Fine-tuning costs at least 0.1 nats more at similarity 0 than '
-                'at similarity 1, however much new text rehearses of the old.'),
-    refutation=('It costs as much at both, within 0.1 nats, however much new '
-                'text rehearses of the old.'),
+                'at similarity 1, where new text rehearses old rules: new '
+                'tokens follow half of the old ones.'),
+    refutation=('It costs as much at both, within 0.1 nats, or less at '
+                'similarity 0.'),
     effects=effects,
-    rule=Rule(supported=((price, 'supported'), (dense, 'supported')),
-              refuted=((price, 'equivalent'), (dense, 'equivalent')),
-              conditional=((price, 'equivalent'), (dense, 'supported'))),
+    rule=Rule(supported=((price, 'supported'),),
+              refuted=((price, 'equivalent or opposite'),)),
     controls=(costs.knows(), costs.knows(WIDE)))
 
 

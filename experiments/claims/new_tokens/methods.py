@@ -38,6 +38,7 @@ BASE = Config(
   data=DataConfig(NewTokensConfig(), batch_size=96),
   train=TrainConfig(learning_rate=PARENT_RATE, evaluation_batches=1))
 FIRST_NEW = 48
+OWN_TEXTS = 512  # that the parent writes, where it does
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +73,16 @@ class Method:
     new, old = NewTokensConfig('new', similarity, share), NewTokensConfig()
     if not self.replay:
       return new
-    replayed = GenerativeReplayConfig(old) if self.own else old
+    written = GenerativeReplayConfig(old, OWN_TEXTS)
     return MixtureConfig((Part(new, 1 - self.replay),
-                          Part(replayed, self.replay)))
+                          Part(written if self.own else old, self.replay)))
 
 
 PARENT, RETRAINING, FINE_TUNING = 'parent', 'retraining', 'fine-tuning'
 REPLAY, OWN = 'replay 25 %', 'own text 25 %'
 NEW_ROWS, LOW_RANK = 'new rows', 'low rank'
 METHODS = {
-  FINE_TUNING: Method({0.0: 1e-2}, dense=3e-3),
+  FINE_TUNING: Method({0.0: 1e-2}, dense=3e-4),
   REPLAY: Method({0.0: 1e-2}, replay=0.25),
   RETRAINING: Method({0.0: 1e-2}, replay=2 / 3, anew=True),
   OWN: Method({0.0: 1e-2}, replay=0.25, own=True),

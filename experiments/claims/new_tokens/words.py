@@ -3,7 +3,11 @@
 What is beside the verdict is told where it may be told alone.
 """
 
-from experiments.claims.new_tokens.methods import DENSE
+import math
+from collections.abc import Mapping
+
+from experiments.claims.new_tokens.methods import DENSE, OWN_TEXTS, SHARE
+from experiments.judge.numbers import brief, number
 from experiments.judge.record import StratumResult
 from experiments.report import sentence
 
@@ -37,9 +41,13 @@ PRICE = {
   'opposite': f'fine-tuning on new text alone costs less {UNLIKE}',
   'inconclusive': 'it is open whether fine-tuning on new text alone costs more '
                   f'{UNLIKE}'}
+# What it costs to expect new tokens in old text as often as in new text.
+EXPECTED = -math.log(1 - SHARE)
 ALIKE = {
   'supported': 'even where new tokens are used just as old ones are, '
-               'fine-tuning costs something',
+               'fine-tuning costs {size} nats a token; expecting them in old '
+               'text, where there are none, costs '
+               f'{number(EXPECTED, 2)} by itself',
   'equivalent': 'where new tokens are used just as old ones are, '
                 'fine-tuning costs nothing that counts',
   'opposite': 'where new tokens are used just as old ones are, fine-tuning '
@@ -59,18 +67,25 @@ AGAINST = {
   'opposite': 'mixing costs less than training again on all text',
   'inconclusive': 'it is open whether mixing costs more than training again on '
                   'all text'}
+AMONG_OLD = {
+  'supported': 'among old tokens too it gains {size} nats a token',
+  'equivalent': 'but what it mends is that new tokens are expected in old '
+                'text: among old tokens it gains {size} nats a token, and '
+                '{smallest} would count',
+  'opposite': 'but among old tokens alone it costs more'}
 OWN = {
-  'supported': 'text that the model wrote itself serves less well than the old '
-               'text',
-  'equivalent': 'text that the model wrote itself serves about as well as the '
-                'old text',
-  'opposite': 'text that the model wrote itself serves better than the old '
-              'text'}
+  'supported': f'{OWN_TEXTS} texts that the model wrote itself serve less well '
+               'than old text',
+  'equivalent': f'{OWN_TEXTS} texts that the model wrote itself serve about as '
+                'well as old text',
+  'opposite': f'{OWN_TEXTS} texts that the model wrote itself serve better '
+              'than old text'}
 AGAIN = {
   'supported': f'{UNLIKE}, training again from scratch costs less than mixing '
                'in old text',
   'equivalent': f'{UNLIKE}, training again from scratch gains nothing that '
-                'counts over mixing in old text',
+                'counts over mixing in old text ({size} nats a token; '
+                '{smallest} would count)',
   'opposite': f'{UNLIKE}, training again from scratch costs more than mixing '
               'in old text',
   'inconclusive': f'{UNLIKE}, it is open whether training again from scratch '
@@ -78,28 +93,46 @@ AGAIN = {
 
 
 def fine_tuning(stratum: StratumResult) -> str:
-  """Whether it matters how unlike new tokens are."""
-  price = sentence.grouped(stratum, PRICE, {
-    'price of being unlike': 'if new text rehearses old rules',
-    f'price of being unlike, share {DENSE:g}':
-    'if new text hardly rehearses old rules'})
+  """Whether it matters how unlike new tokens are, and what it costs anyhow."""
+  dense = f'price of being unlike, share {DENSE:g}'
+  places = {'price of being unlike': 'if new text rehearses old rules'}
+  if any(e.name == dense and e.alone for e in stratum.effects):
+    places[dense] = 'if new text hardly rehearses old rules'
+  price = sentence.grouped(stratum, PRICE, places)
   alike = _beside(stratum, ALIKE, 'cost where alike')
   return price and f'{price} {alike}'.strip()
 
 
 def mixing(stratum: StratumResult) -> str:
-  """Whether replay mends it, and is as good as training again."""
+  """Whether replay mends it, what it mends, and if it is as good as anew."""
   gain = sentence.grouped(stratum, REPLAY, {'gain of replay': ''})
+  gains = any(e.name == 'gain of replay' and e.state == 'supported'
+              for e in stratum.effects)
+  among = (_beside(stratum, AMONG_OLD, 'gain of replay among old tokens')
+           if gains else '')
   against = sentence.grouped(stratum, AGAINST, {
     'replay against retraining': ''})
   own = _beside(stratum, OWN, 'own text against old text')
-  return gain and ' '.join(filter(None, (gain, against, own)))
+  if against and own:
+    against = f'{against[:-1]};'
+  return gain and ' '.join(filter(None, (gain, among, against, own)))
 
 
 def retraining(stratum: StratumResult) -> str:
   """Whether training again gains anything."""
-  return sentence.grouped(stratum, AGAIN, {'gain of retraining': ''})
+  return _sized(stratum, AGAIN, 'gain of retraining')
 
 
-def _beside(stratum: StratumResult, said: dict[str, str], name: str) -> str:
-  return sentence.grouped(stratum, said, {name: ''}, alone=True)
+def _beside(stratum: StratumResult, said: Mapping[str, str], name: str) -> str:
+  return _sized(stratum, said, name, alone=True)
+
+
+def _sized(stratum: StratumResult, said: Mapping[str, str], name: str,
+           alone: bool = False) -> str:
+  """What an effect shows, with its size beside the one that would count."""
+  sizes = {e.name: {'size': number(e.estimate, 2),
+                    'smallest': brief(e.smallest)} for e in stratum.effects}
+  return sentence.grouped(
+    stratum, {state: text.format(**sizes.get(name, {}))
+              for state, text in said.items()} if name in sizes else {},
+    {name: ''}, alone=alone)

@@ -52,7 +52,7 @@ def test_each_state_has_words_of_its_own(part):
 
 @pytest.mark.parametrize(('part', 'words'), [
   (geometry.density.PART, 'crowd together'),
-  (new_tokens.fine_tuning.PART, 'costs something'),
+  (new_tokens.fine_tuning.PART, 'by itself'),
   (new_tokens.mixing.PART, 'less well')])
 def test_what_may_not_be_told_alone_is_not_told(part, words):
   assert words in part.sentence(found(part, ['supported'] * 6))
@@ -80,6 +80,31 @@ def test_a_price_names_the_text_that_it_was_found_in():
     'more where new tokens are unlike old ones, by any amount that counts; '
     'if new text hardly rehearses old rules, fine-tuning on new text alone '
     'costs more where new tokens are unlike old ones.')
+
+
+def test_fine_tuning_is_not_called_harmless_where_new_tokens_are_alike():
+  text = new_tokens.fine_tuning.PART.sentence(found(
+    new_tokens.fine_tuning.PART, ['supported'] * 6, estimate=0.687))
+  assert text.endswith(
+    'Even where new tokens are used just as old ones are, fine-tuning costs '
+    '0.69 nats a token; expecting them in old text, where there are none, '
+    'costs 0.69 by itself.')
+
+
+def test_what_mixing_mends_is_told_with_its_size():
+  mixing = new_tokens.mixing.PART
+  names = [effect.name for effect in mixing.declare('cpu').effects]
+  states = ['equivalent' if 'among old' in name else 'supported'
+            for name in names]
+  assert ('among old tokens it gains 0.012 nats a token, and 0.1 would count.'
+          in mixing.sentence(found(mixing, states, estimate=0.0116)))
+  assert 'mends' not in mixing.sentence(found(mixing, ['equivalent'] * 6))
+
+
+def test_a_gain_that_does_not_count_stands_beside_one_that_would():
+  text = new_tokens.retraining.PART.sentence(found(
+    new_tokens.retraining.PART, ['equivalent'] * 2, estimate=0.0196))
+  assert text.endswith('(0.020 nats a token; 0.03 would count).')
 
 
 def test_an_estimate_that_is_none_is_not_printed():

@@ -1,6 +1,7 @@
 """The new-tokens claim: what is trained, what is measured, what it decides."""
 
 import dataclasses
+import itertools
 import math
 
 import jax
@@ -26,6 +27,7 @@ from experiments.claims.new_tokens.methods import (
   RETRAINING,
   WIDE,
 )
+from experiments.judge.verdict import apply
 from experiments.runs.subject import Subject
 from experiments.sweeps import plan
 from experiments.sweeps.algebra import Cell
@@ -180,16 +182,24 @@ def replay_lags(arm, s, share):
   return 0.09 if arm == REPLAY else forgets(arm, s, share)
 
 
+def replay_leads(arm, s, share):
+  return {REPLAY: 0.01, RETRAINING: 0.045}.get(arm, forgets(arm, s, share))
+
+
 @pytest.mark.parametrize(('old', 'verdicts'), [
   (forgets, {'fine-tuning': 'supported', 'mixing': 'supported',
              'retraining': 'refuted'}),
   (forgets_alike, {'fine-tuning': 'refuted', 'mixing': 'supported',
                    'retraining': 'refuted'}),
   (forgets_unless_rehearsed, {
-    'fine-tuning': 'conditional', 'mixing': 'supported',
+    'fine-tuning': 'refuted', 'mixing': 'supported',
     'retraining': 'refuted'}),
   (replay_lags, {'fine-tuning': 'supported', 'mixing': 'conditional',
                  'retraining': 'supported'}),
+  (replay_leads, {'fine-tuning': 'supported', 'mixing': 'supported',
+                  'retraining': 'refuted'}),
+  (lambda arm, s, share: forgets(arm, 1 - s, share), {
+    'fine-tuning': 'refuted', 'mixing': 'supported', 'retraining': 'refuted'}),
   (lambda arm, s, share: 0.02, {'fine-tuning': 'refuted', 'mixing': 'refuted',
                          'retraining': 'refuted'}),
   (lambda *at: forgets(*at) + 0.04, dict.fromkeys(
@@ -199,6 +209,40 @@ def test_verdicts_follow_what_was_planted(old, verdicts, planned):
   rows = planted(planned, old, lambda arm, s: 0.02)
   result = planting.judged(planned, rows)
   assert {s.name: s.verdict for s in result.strata} == verdicts
+
+
+STATES = ('supported', 'equivalent', 'opposite', 'inconclusive')
+
+
+@pytest.mark.parametrize('part', EXPERIMENT.parts, ids=lambda part: part.name)
+def test_a_verdict_is_open_just_where_what_is_open_decides(part):
+  stratum = part.declare('cpu')
+  names = sorted({name for field in dataclasses.fields(stratum.rule)
+                  for name, _ in getattr(stratum.rule, field.name)})
+
+  def verdict(states):
+    found = {effect.name: 'inconclusive' for effect in stratum.effects}
+    return apply(stratum, found | dict(zip(names, states)))[0]
+
+  for states in itertools.product(STATES, repeat=len(names)):
+    ends = {verdict(end) for end in itertools.product(*(
+      STATES[:3] if state == 'inconclusive' else [state]
+      for state in states))}
+    assert 'inconclusive' not in ends
+    assert verdict(states) == (ends.pop() if len(ends) == 1
+                               else 'inconclusive'), (names, states)
+
+
+def test_mixing_is_conditional_only_where_retraining_is_shown_to_be_better():
+  stratum = next(p for p in EXPERIMENT.parts if p.name == 'mixing').declare(
+    'cpu')
+  verdicts = {
+    against: apply(stratum, {
+      'gain of replay': 'supported', 'replay against retraining': against})[0]
+    for against in STATES}
+  assert verdicts == {
+    'supported': 'conditional', 'equivalent': 'supported',
+    'opposite': 'supported', 'inconclusive': 'inconclusive'}
 
 
 def test_figures_show_regret_and_forgetting(planned):
