@@ -130,9 +130,9 @@ def _beside(stratum: StratumResult, said: Mapping[str, str], name: str) -> str:
 def _sized(stratum: StratumResult, said: Mapping[str, str], name: str,
            alone: bool = False) -> str:
   """What an effect shows, with its size beside the one that would count."""
-  sizes = {e.name: {'size': number(e.estimate, 2),
-                    'smallest': brief(e.smallest)} for e in stratum.effects}
-  return sentence.grouped(
-    stratum, {state: text.format(**sizes.get(name, {}))
-              for state, text in said.items()} if name in sizes else {},
-    {name: ''}, alone=alone)
+  for effect in stratum.effects:
+    if effect.name == name:
+      sizes = {'size': number(effect.estimate, 2),
+               'smallest': brief(effect.smallest)}
+      said = {state: text.format(**sizes) for state, text in said.items()}
+  return sentence.grouped(stratum, said, {name: ''}, alone=alone)
