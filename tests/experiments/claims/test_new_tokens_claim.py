@@ -217,8 +217,8 @@ STATES = ('supported', 'equivalent', 'opposite', 'inconclusive')
 @pytest.mark.parametrize('part', EXPERIMENT.parts, ids=lambda part: part.name)
 def test_a_verdict_is_open_just_where_what_is_open_decides(part):
   stratum = part.declare('cpu')
-  names = sorted({name for field in dataclasses.fields(stratum.rule)
-                  for name, _ in getattr(stratum.rule, field.name)})
+  names = sorted({name for _, premises in stratum.rule.lists()
+                  for name, _ in premises})
 
   def verdict(states):
     found = {effect.name: 'inconclusive' for effect in stratum.effects}
