@@ -68,7 +68,8 @@ STATEMENTS = (
             # Where layers have a price, facts at hand are not all it takes.
             {'supported': 'conditional', 'refuted': 'supported'}),
   Statement('A8', 'Logic is the ability to link one message to the next.',
-            'D1', ('E1', 'E2'), _strata('depth', 'composition')),
+            'D1', ('E1', 'E2'), _strata('depth', 'composition'),
+            'what it costs to link facts in the context'),
   Statement('A9', 'Different problems use different parts of the model.', 'S1',
             _READ),
   Statement('A10', 'Such parts are linked side by side or one within the '

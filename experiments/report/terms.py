@@ -35,7 +35,8 @@ TERMS = {
                   'needed. It refutes nothing',
   'refuted': 'what was declared to refute the stratum was shown: the '
              'opposite, or that no effect of that size is there',
-  'conditional': 'it holds in some declared settings and fails in others',
+  'conditional': 'it holds in some declared settings, or in one reading, and '
+                 'fails in others',
   'invalid': 'a control failed, so the measurement says nothing',
   'incomplete': 'planned runs are missing, so no verdict is given',
   'not run': 'it was not asked for, so there is nothing to judge',
