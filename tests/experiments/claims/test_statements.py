@@ -56,7 +56,8 @@ def test_nothing_judged_is_not_yet(tmp_path):
 def test_a_record_speaks_for_its_statements_and_says_how_far(tmp_path):
   record(tmp_path)
   found = entries(tmp_path)
-  assert (found['A8'].verdict, found['A8'].limits) == ('supported', '')
+  assert (found['A8'].verdict, found['A8'].limits) == (
+    'supported', 'only what it costs to link facts in the context')
   assert found['A8'].evidence == 'E1, 8 replicates'
   assert found['A8'].cost == '3.0e+12 FLOPs, 2 min'
   # A price of layers is a condition on "facts at hand are enough".
@@ -114,7 +115,7 @@ def test_the_command_lists_them(tmp_path, capsys):
   record(tmp_path)
   assert command.act(type('Options', (), {'runs': tmp_path})) == 0
   lines = capsys.readouterr().out.splitlines()
-  assert re.search(r'^A8 .*supported .*8 replicates .*2 min', '\n'.join(lines),
+  assert re.search(r'^A8 .*supported: .*E1, 8 .*3\.0e\+12', '\n'.join(lines),
                    re.MULTILINE)
   assert {line.split()[0] for line in lines} >= IDS
 
@@ -129,5 +130,5 @@ def test_words_stay_whole_on_eighty_columns(tmp_path, monkeypatch, capsys):
   assert max(map(len, lines)) <= 80
   first, second = lines[next(
     i for i, line in enumerate(lines) if line.startswith('A8')):][:2]
-  assert re.search(r'inconclusive +E1, +3\.0e\+12 FLOPs, *$', first)
+  assert re.search(r'inconclusive: +E1, +3\.0e\+12 FLOPs, *$', first)
   assert re.search(r' 8 replicates +2 min *$', second)
