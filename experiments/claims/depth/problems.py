@@ -4,33 +4,23 @@ Always the first held-out example of its kind, and the first replicate of each
 kind of model: nothing is chosen by how it came out.
 """
 
-import functools
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-import model
 from data.sources.pointer_chasing import PointerChasing
 from data.sources.text import TextSource
 from data.sources.tree import Tree
+from experiments.instruments.prediction import beliefs
 from experiments.report import picture, sketch
 from experiments.report.picture import Finished, Picture
 from experiments.runs.subject import Subject
 from experiments.sweeps import cost
-from model import ModelConfig
 
 EXAMPLES = 64  # among them at least one of each link count
 MODELS = 6  # that answer, at most
 LETTERS = 26  # of text that are shown
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _beliefs(config: ModelConfig, params: dict,
-             tokens_BT: jax.Array) -> jax.Array:
-  """The probabilities of every next token, (B, T, V)."""
-  return jax.nn.softmax(model.apply(config, params, tokens_BT).logits_BTV)
 
 
 def composition(done: Finished) -> Picture | None:
@@ -54,8 +44,8 @@ def composition(done: Finished) -> Picture | None:
   names = [chr(ord('A') + symbol) for symbol in path]
   answers = []
   for run in asked:
-    belief_V = np.asarray(_beliefs(run.config.model, run.params,
-                                   batch.tokens_BT[row:row + 1]))[0, v]
+    belief_V = np.asarray(beliefs(
+      run.config.model, run.params, batch.tokens_BT[row:row + 1]))[0, v]
     said = int(belief_V.argmax()) - source.first_symbol
     name = chr(ord('A') + said) if 0 <= said < v else 'no symbol'
     answers.append((_size(run), f'{name} ({belief_V.max():.0%})',
@@ -94,7 +84,7 @@ def hierarchy(done: Finished) -> Picture | None:
   batch = run.held_out(EXAMPLES)
   tokens_BT = jnp.asarray(batch.tokens_BT)[:1]
   exact = source.posteriors(run.instance, tokens_BT)
-  belief_TV = np.asarray(_beliefs(run.config.model, run.params, tokens_BT))[0]
+  belief_TV = np.asarray(beliefs(run.config.model, run.params, tokens_BT))[0]
   tokens_T = np.asarray(tokens_BT)[0]
   hidden = int(np.argmax(tokens_T[1:] == source.mask_token))
   names = [chr(ord('a') + symbol) for symbol in range(source.symbols)]
@@ -143,8 +133,8 @@ def text(done: Finished) -> Picture | None:
            [0.0] * len(targets_T))]
   told = []
   for run in asked:
-    belief_TV = np.asarray(_beliefs(run.config.model, run.params,
-                                    batch.tokens_BT))[0, -LETTERS:]
+    belief_TV = np.asarray(beliefs(
+      run.config.model, run.params, batch.tokens_BT))[0, -LETTERS:]
     taken_T = belief_TV[np.arange(len(targets_T)), targets_T]
     bits = float(-np.log2(taken_T).sum())
     rows.append((_size(run), [_shown(source, t) for t in

@@ -84,3 +84,10 @@ def planted(values: np.ndarray,
   """A sample of independent rows."""
   n = len(values)
   return Sample(values, tuple(range(n)), (0,) * n, budgets=budgets)
+
+
+def check_correlation(smallest: float) -> None:
+  """A correlation beyond 1 cannot be shown, nor can one of exactly 1."""
+  if not 0 < smallest < 1:
+    raise ValueError(f'smallest={smallest} must lie between 0 and 1: it is a '
+                     'rank correlation')

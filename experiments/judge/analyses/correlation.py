@@ -5,7 +5,11 @@ import functools
 import numpy as np
 import scipy.stats
 
-from experiments.judge.analyses.analysis import Analysis, Design
+from experiments.judge.analyses.analysis import (
+  Analysis,
+  Design,
+  check_correlation,
+)
 from experiments.judge.statistics import Sample
 
 RESAMPLES = 1999
@@ -66,12 +70,7 @@ class RankCorrelation(Analysis):
     return (float(self._resampled[rejected - 1]),
             float(self._resampled[-rejected]))
 
-  @staticmethod
-  def check(smallest: float) -> None:
-    """A correlation beyond 1 cannot be shown, nor can one of exactly 1."""
-    if not 0 < smallest < 1:
-      raise ValueError(f'smallest={smallest} must lie between 0 and 1: it is a '
-                       'rank correlation')
+  check = staticmethod(check_correlation)
 
   @staticmethod
   def plant(effect: float, sigma: float, design: Design,

@@ -6,7 +6,11 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 
-from experiments.judge.analyses.analysis import Design, planted
+from experiments.judge.analyses.analysis import (
+  Design,
+  check_correlation,
+  planted,
+)
 from experiments.judge.analyses.mean import Mean
 from experiments.judge.statistics import Sample
 
@@ -75,12 +79,7 @@ class Trend(Mean):
   def _falling(self) -> np.ndarray:
     return _beyond(-self.estimate, self._table.shape)
 
-  @staticmethod
-  def check(smallest: float) -> None:
-    """A correlation beyond 1 cannot be shown, nor can one of exactly 1."""
-    if not 0 < smallest < 1:
-      raise ValueError(f'smallest={smallest} must lie between 0 and 1: it is a '
-                       'rank correlation')
+  check = staticmethod(check_correlation)
 
   @staticmethod
   def plant(effect: float, sigma: float, design: Design,
