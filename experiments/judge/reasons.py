@@ -121,13 +121,14 @@ def of_effect(effect: EffectResult) -> str:
   # Of a ratio no effect is 1, and its mirror is the inverse.
   lower = 1 / effect.smallest if effect.null else -effect.smallest
   return estimate + {
+    'smaller': f', shown to be there and to be smaller than {smallest}',
     'supported': f', beyond the smallest effect of interest {smallest}',
     'equivalent': f', shown to lie between {_number(lower)} and {smallest}, '
                   'so that it is no effect of interest',
     'opposite': f', opposite and beyond {_number(effect.bound)}',
     'inconclusive': ', which leaves open whether it exceeds the smallest '
                     f'effect of interest {smallest}',
-  }[effect.state]
+  }[effect.word]
 
 
 def failed(controls: Sequence[ControlResult]) -> str:

@@ -74,9 +74,14 @@ class EffectResult:
 
   @property
   def word(self) -> str:
-    """Its state as a person reads it: a band has no opposite side."""
-    outside = self.band is not None and self.state == 'opposite'
-    return 'outside' if outside else self.state
+    """Its state as a person reads it.
+
+    A band has no opposite side, and what is there is not equivalent to nothing.
+    """
+    if self.band is not None and self.state == 'opposite':
+      return 'outside'
+    there = self.low > self.null or self.high < self.null
+    return 'smaller' if self.state == 'equivalent' and there else self.state
 
   @property
   def bounds(self) -> tuple[float, ...]:

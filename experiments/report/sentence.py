@@ -62,6 +62,7 @@ def of_effect(effect: EffectResult) -> str:
   return {
     'equivalent': f'Less than {size} either way, which counts as none: '
                   f'“{statement}”.',
+    'smaller': f'There is an effect, of less than {size}: “{statement}”.',
     'outside': f'What was found lies outside the range that makes it true: '
                f'“{statement}”.',
     'opposite': f'The opposite was found of “{statement}”.',

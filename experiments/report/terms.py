@@ -29,6 +29,8 @@ TERMS = {
                'beyond it. Of a stratum: all that its rule asks for was shown',
   'equivalent': 'shown to be negligible: the whole interval lies within the '
                 'smallest effect on both sides of no effect',
+  'smaller': 'shown to be there, and to be smaller than what would matter: the '
+             'interval lies between no effect and the smallest effect',
   'opposite': 'the whole interval lies beyond the smallest effect, in the '
               'other direction',
   'inconclusive': 'the interval allows more than one answer; more runs are '

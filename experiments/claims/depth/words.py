@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
-from experiments.judge.numbers import brief, listed
+from experiments.judge.numbers import brief, listed, span
 from experiments.judge.record import EffectResult, StratumResult
 
 # From an effect, in the state of that name, to what is said.
@@ -51,6 +51,12 @@ def _hundredths(effect: EffectResult) -> str:
   low, middle, high = (round(100 * value) for value in (
     effect.low, effect.estimate, effect.high))
   return f'{middle} ({low} to {high})'
+
+
+def _between(effect: EffectResult) -> str:
+  """A ratio and its interval."""
+  middle, interval = span(effect.estimate, effect.low, effect.high)
+  return f'{middle} times {interval}'
 
 
 def _least(effect: EffectResult) -> str:
@@ -95,8 +101,8 @@ FOUR_LINKS: Clauses = {
   'opposite': lambda e: (
     'to learn to join four, three layers take more computing than two'),
   'inconclusive': lambda e: (
-    'whether three layers learn to join four with less computing than two is '
-    'open'),
+    f'to learn to join four, two layers take {_between(e)} the computing that '
+    f'three take, so whether it is {brief(e.smallest)} times as much is open'),
 }
 ORDER: Clauses = {
   'supported': lambda e: (
