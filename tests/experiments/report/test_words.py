@@ -19,8 +19,9 @@ def stratum(effect, name='mine', statement='More is better.', states=STATES[:1],
             **fields):
   """A stratum with an effect in each state."""
   effects = tuple(dataclasses.replace(
-    effect, name=name, statement=statement, state=state, smallest=2.0, low=2.34,
-    estimate=0.43, unit='bits') for state in states)
+    effect, name=name, statement=statement, state=state, smallest=2.0,
+    low=-1.5 if state == 'equivalent' else 2.34, high=3.21, estimate=0.43,
+    unit='bits') for state in states)
   return StratumResult(**{
     'name': 'links', 'title': 'Links: of facts', 'prediction': 'It rises.',
     'refutation': 'It falls.', 'verdict': 'supported', 'reason': 'It rose.',
@@ -44,6 +45,14 @@ def test_without_words_of_its_own_a_stratum_says_what_its_state_allows(
     state, verdict, said, effect):
   found = stratum(effect, states=(state,), verdict=verdict)
   assert sentence.by_default(found) == said
+
+
+def test_what_is_there_and_small_is_not_called_nothing(effect):
+  found = stratum(effect, states=('equivalent',)).effects[0]
+  there = dataclasses.replace(found, low=0.5, high=1.5)
+  assert (found.word, there.word) == ('equivalent', 'smaller')
+  assert sentence.of_effect(there) == (
+    'There is an effect, of less than 2 bits: “More is better”.')
 
 
 def test_what_lies_outside_its_band_is_not_called_the_opposite(effect):
