@@ -33,7 +33,9 @@ def span(estimate: float, low: float, high: float) -> tuple[str, str]:
   width = high - low
   if not math.isfinite(width) or width <= 0:
     return brief(estimate), f'[{brief(low)}, {brief(high)}]'
-  places = min(6, max(0, 1 - math.floor(math.log10(width))))
+  # Small numbers keep two places, so that a bound just past one shows it is.
+  least = 2 if abs(estimate) < 10 else 0
+  places = min(6, max(least, 1 - math.floor(math.log10(width))))
   first, middle, last = (
     f'{round(value, places) + 0:.{places}f}'.replace('-', '−')
     for value in (low, estimate, high))

@@ -21,12 +21,12 @@ WORDS = {
   'incomplete': 'incomplete on',
 }
 NOT_RUN = 'It was not asked for.'
-EXPLAINED = ('conditional', 'inconclusive', 'invalid', 'incomplete')
+EXPLAINED = ('invalid', 'incomplete')
 
 
 def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
              left_out: Sequence[str] = ()) -> str:
-  """Which strata say what, and why those that are not plain do not decide.
+  """Which strata say what, and why those without a verdict have none.
 
   Args:
     verdict: of the claim.

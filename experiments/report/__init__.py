@@ -112,6 +112,8 @@ def page(template: str, facts: Mapping[str, Any], words: Glossary) -> str:
     'number': numbers.number, 'count': numbers.count, 'label': wording.label,
     'probability': numbers.probability, 'span': wording.span,
     'brief': numbers.brief, 'interval_plot': figures.of_effect,
+    'telling': lambda stratum: sentence.telling(
+      stratum.effects, stratum.verdict),
     'slug': lambda name: name.replace(' ', '-'), 'explain': words.explain,
   }
   return environment.get_template(template).render(

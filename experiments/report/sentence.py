@@ -50,7 +50,7 @@ def by_default(stratum: StratumResult) -> str:
             f'{"; ".join(f"“{statement}”" for statement in failing)}')
   if not stratum.effects:
     return stratum.prediction if stratum.properties else stratum.reason
-  return of_effect(_telling(stratum.effects, stratum.verdict))
+  return of_effect(telling(stratum.effects, stratum.verdict))
 
 
 def of_effect(effect: EffectResult) -> str:
@@ -98,9 +98,8 @@ def grouped(stratum: StratumResult, said: Mapping[str, str],
   return f'{text[:1].upper()}{text[1:]}.' if text else ''
 
 
-def _telling(effects: Sequence[EffectResult], verdict: str) -> EffectResult:
+def telling(effects: Sequence[EffectResult], verdict: str) -> EffectResult:
   """The first effect that shows what the verdict says, or the first of all."""
-  for effect in effects:
-    if (effect.state == 'supported') == (verdict == 'supported'):
-      return effect
-  return effects[0]
+  states = {'supported': ('supported',), 'inconclusive': ('inconclusive',)}.get(
+    verdict, ('equivalent', 'opposite'))
+  return next((e for e in effects if e.state in states), effects[0])

@@ -3,11 +3,14 @@
 import polars as pl
 
 from experiments.claims.depth.links import EARLY, SOLVED
+from experiments.judge.numbers import listed
 from experiments.judge.record import StratumResult
 from experiments.report import figures
 from experiments.report.figures import INTERVAL, Plot, describe, of_metric
 from experiments.report.wording import label
 
+_DRAWN = ('Accuracy on newly drawn questions (the same rule; a cycle may come '
+          'again, its links in another order). ')
 _PLACES = 'Layer 0 is the embedding; levels count from the leaves to the root.'
 
 
@@ -39,7 +42,7 @@ def _accuracy(done: pl.DataFrame, stratum: StratumResult) -> Plot:
             for hops in rows['hops'].unique().sort()]
   plot = describe(
     stratum.name, 'accuracy', f'Accuracy{when} against n, by number of links '
-    'k', metric, f'Held-out accuracy. {named}{_price(done)}{INTERVAL}',
+    'k', metric, f'{_DRAWN}{named}{_price(done)}{INTERVAL}',
     'hops is not null')
   return figures.line_plot(plot, facets, 'accuracy', reference=chance,
                            share=True)
@@ -57,9 +60,10 @@ def _price(done: pl.DataFrame) -> str:
   sizes = [size / two[0] for size in single['parameters']]
   able = [size for size, accuracy in zip(sizes, single['value'])
           if accuracy >= SOLVED]
-  words = (f'a single layer needs {able[0]:.1f} times the parameters' if able
-           else f'no single layer of up to {sizes[-1]:.1f} times the '
-           'parameters does')
+  words = (f'a single layer needs {able[0]:.2f} times the parameters' if able
+           else 'of single layers, those of '
+           f'{listed([f"{size:.2f}" for size in sizes])} times the parameters '
+           'were tried, and none does')
   return (f'Two links, at least {SOLVED:g} of them right by then: two layers '
           f'have {two[0]:,} parameters; {words}. ')
 
@@ -76,8 +80,9 @@ def _learning(done: pl.DataFrame, stratum: StratumResult) -> Plot:
   left = pl.col('step').rank('dense', descending=True).over('run')
   plot = describe(
     stratum.name, 'learning', 'Accuracy against training FLOPs, by number of '
-    'links k', 'accuracy', 'Held-out accuracy while it trains, every third '
-    f'evaluation. {_solved(done)}Lines: mean over seeds with 95 % '
+    'links k', 'accuracy', f'{_DRAWN}Every third evaluation; '
+    'curves may cross, so that what is ahead early need not be later. '
+    f'{_solved(done)}Lines: mean over seeds with 95 % '
     't-intervals.', 'step is not null')
   panels = [(f'k = {hops}', 'accuracy',
              rows.filter(pl.col('hops') == hops, left % 3 == 1))

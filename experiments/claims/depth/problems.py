@@ -66,8 +66,9 @@ def composition(done: Finished) -> Picture | None:
     f'Which letter is {k} links on from {names[0]}?',
     'A model reads the links as they stand above; the ring is drawn for us. '
     'Blue: the links to follow. Green: the answer. In brackets: how sure the '
-    'model is. The first held-out question with the most links, the first run '
-    'of each kind: one question decides nothing.',
+    'model is. The first newly drawn question with the most links, the first '
+    'run of each kind, some trained for longer than others: one question '
+    'decides nothing.',
     f'The answer is {names[k]}. {told}.',
     (3.9, 3.3 + 0.3 * len(answers)), paint)
 

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
-from experiments.judge.numbers import brief, listed, span
+from experiments.judge.numbers import brief, listed
 from experiments.judge.record import EffectResult, StratumResult
 
 # From an effect, in the state of that name, to what is said.
@@ -53,10 +53,16 @@ def _hundredths(effect: EffectResult) -> str:
   return f'{middle} ({low} to {high})'
 
 
+def _layers(effect: EffectResult) -> tuple[str, str]:
+  """How many layers the statement compares, the more first."""
+  more, fewer = re.findall(r'\d+', effect.statement)[:2]
+  return more, fewer
+
+
 def _between(effect: EffectResult) -> str:
   """A ratio and its interval."""
-  middle, interval = span(effect.estimate, effect.low, effect.high)
-  return f'{middle} times {interval}'
+  low, middle, high = map(brief, (effect.low, effect.estimate, effect.high))
+  return f'{middle} ({low} to {high})'
 
 
 def _least(effect: EffectResult) -> str:
@@ -67,11 +73,13 @@ def _least(effect: EffectResult) -> str:
 
 TWO_LINKS: Clauses = {
   'supported': lambda e: (
-    f'to learn to join two facts, one layer takes at least {_least(e)} times '
-    'the computing that two layers of the same size take'),
+    'to learn to join two facts, one layer takes more than '
+    f'{brief(e.smallest)} times the computing that two layers of about the '
+    'same size take'),
   'equivalent': lambda e: (
-    'to learn to join two facts, one layer and two of the same size take about '
-    f'the same computing (less than {brief(e.smallest)} times either way)'),
+    'to learn to join two facts, one layer and two of about the same size take '
+    'about the same computing (less than '
+    f'{brief(e.smallest)} times either way)'),
   'opposite': lambda e: (
     'to learn to join two facts, two layers take more computing than one of '
     'the same size'),
@@ -101,13 +109,14 @@ FOUR_LINKS: Clauses = {
   'opposite': lambda e: (
     'to learn to join four, three layers take more computing than two'),
   'inconclusive': lambda e: (
-    f'to learn to join four, two layers take {_between(e)} the computing that '
-    f'three take, so whether it is {brief(e.smallest)} times as much is open'),
+    'to answer nine in ten questions about four facts right, two layers take '
+    f'about {_between(e)} times the computing of three; whether as much as '
+    f'{brief(e.smallest)} times is open'),
 }
 ORDER: Clauses = {
   'supported': lambda e: (
-    'in sentences that grow like trees, later layers hold higher levels of the '
-    'tree'),
+    'in sentences that grow like trees, each level can be read from about '
+    f'{brief(round(e.estimate, 1))} layers later than the level below it'),
   'equivalent': lambda e: (
     'in sentences that grow like trees, higher levels show up at no later '
     'layers'),
@@ -120,34 +129,36 @@ ORDER: Clauses = {
 }
 LAST_STEP: Clauses = {
   'supported': lambda e: (
-    "after equally many steps, the last layer up to the tree's height still "
-    'brings the answers closer to the best possible ones'),
+    'after equally many training steps, and so with more computing, '
+    f'{_layers(e)[0]} layers answer better than {_layers(e)[1]}'),
   'equivalent': lambda e: (
-    "even after equally many steps, the last layer up to the tree's height "
-    'brings the answers no closer to the best possible ones, by any amount '
-    'that counts'),
+    f'even after equally many training steps, {_layers(e)[0]} layers answer '
+    f'no better than {_layers(e)[1]}, by any amount that counts'),
   'opposite': lambda e: (
-    "after equally many steps, the last layer up to the tree's height makes "
-    'the answers worse'),
+    f'after equally many training steps, {_layers(e)[0]} layers answer worse '
+    f'than {_layers(e)[1]}'),
   'inconclusive': lambda e: (
-    "whether the last layer up to the tree's height improves the answers after "
-    'equally many steps is open'),
+    f'whether {_layers(e)[0]} layers answer better than {_layers(e)[1]} after '
+    'equally many training steps is open'),
 }
 EQUAL_FLOPS: Clauses = {
-  'supported': lambda e: 'with equal computing it does, too',
+  'supported': lambda e: 'with equal computing they do, too',
   'equivalent': lambda e: (
-    'with equal computing it makes no difference that counts'),
-  'opposite': lambda e: 'with equal computing a layer less is better',
+    'with equal computing there is no difference that counts'),
+  'opposite': lambda e: (
+    f'with equal computing {_layers(e)[1]} layers are better'),
   'inconclusive': lambda e: (
-    'with equal computing it is open which is better'),
+    f'with equal computing {_layers(e)[1]} come within '
+    f'{brief(abs(e.estimate))} bits of them, and whether a gap is left that '
+    'counts is open'),
 }
 INTERCHANGE: Clauses = {
   'supported': lambda e: (
-    'and what a layer holds of a level below the root, the model uses'),
+    'and what a layer holds below the top, the model uses'),
   'equivalent': lambda e: (
-    'but of what its layers hold below the root the model uses '
-    f'{_hundredths(e)} in 100 parts where {round(100 * (e.smallest or 1))} '
-    'were predicted'),
+    'but swapping what a layer holds below the top changes the answer as it '
+    f'should in {_hundredths(e)} of 100 cases in which a change of the '
+    f'sentence itself would; {round(100 * (e.smallest or 1))} were predicted'),
   'opposite': lambda e: (
     'but swapping what a layer holds moves the answers the wrong way'),
   'inconclusive': lambda e: (
@@ -196,7 +207,7 @@ def text(stratum: StratumResult) -> str:
     own = [rivals[name] for name, e in found.items() if e.state == state]
     if own:
       parts.append(words + listed(own))
-  return f'On prose, {"; ".join(parts)}.'
+  return f'On the prose that was used, {"; ".join(parts)}.'
 
 
 def _sentence(stratum: StratumResult, clauses: Mapping[Key, Clauses]) -> str:

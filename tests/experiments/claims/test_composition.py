@@ -34,10 +34,10 @@ def test_arms_end_at_one_budget_after_equal_warm_up(preset):
       config.model, length)
     ends = {'equal_parameters': 2 * links.EARLY, 'one_layer': links.EARLY,
             'chain_of_thought': links.EARLY / 6,
-            'equal_parameters_longer': composition.LONGER}
+            'equal_parameters_longer': composition.LONGER[preset]}
     end = ends.get(arm, composition.BUDGET)
     if (arm, config.model.n_layers) == ('plain', 2):
-      end = composition.LONGER
+      end = composition.LONGER[preset]
     assert spent == pytest.approx(end, rel=0.005)
     assert round(train.warmup_fraction * train.steps) == composition.WARMUP
     assert train.decay == 'constant'

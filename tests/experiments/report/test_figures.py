@@ -57,7 +57,7 @@ def test_lines_run_along_any_column_and_words_are_spread():
 
 
 @pytest.mark.parametrize(('low', 'high', 'interval'), [
-  (-math.inf, math.inf, '[−∞, ∞]'), (-0.004, 1.2, '[0.0, 1.2]')])
+  (-math.inf, math.inf, '[−∞, ∞]'), (-0.004, 1.2, '[0.00, 1.20]')])
 def test_open_and_closed_intervals_are_drawn(low, high, interval, claim):
   effect = dataclasses.replace(
     claim.strata[0].effects[0], estimate=0.6, low=low, high=high)

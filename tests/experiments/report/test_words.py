@@ -134,12 +134,13 @@ def test_equal_states_of_text_are_told_together(effect):
           for name in ('fixed width', 'equal cost')]
   found = stratum(effect)
   told = words.text(dataclasses.replace(found, effects=tuple(both)))
-  assert told == ('On prose, 4 layers predict better than one layer of the '
-                  'same width and a wider model of equal cost.')
+  assert told == ('On the prose that was used, 4 layers predict better than '
+                  'one layer of the same width and a wider model of equal '
+                  'cost.')
   both[1] = dataclasses.replace(both[1], state='opposite')
   assert words.text(dataclasses.replace(found, effects=tuple(both))) == (
-    'On prose, 4 layers predict better than one layer of the same width; '
-    '4 layers predict worse than a wider model of equal cost.')
+    'On the prose that was used, 4 layers predict better than one layer of '
+    'the same width; 4 layers predict worse than a wider model of equal cost.')
 
 
 class Terms(html.parser.HTMLParser):
