@@ -56,13 +56,14 @@ def test_lines_run_along_any_column_and_words_are_spread():
   assert plot.rows == 6
 
 
-@pytest.mark.parametrize(('low', 'high', 'interval'), [
-  (-math.inf, math.inf, '[−∞, ∞]'), (-0.004, 1.2, '[0.00, 1.20]')])
-def test_open_and_closed_intervals_are_drawn(low, high, interval, claim):
+@pytest.mark.parametrize(('low', 'high', 'said'), [
+  (-math.inf, math.inf, ('0.6', '[−∞, ∞]')),
+  (-0.004, 1.2, ('0.60', '[0.00, 1.20]'))])
+def test_open_and_closed_intervals_are_drawn(low, high, said, claim):
   effect = dataclasses.replace(
     claim.strata[0].effects[0], estimate=0.6, low=low, high=high)
   assert figures.of_effect(effect, 'gain').startswith('<svg role="img"')
-  assert wording.span(effect) == ('0.6', interval)
+  assert wording.span(effect) == said
 
 
 def test_an_effect_without_a_unit_is_not_drawn(claim):
