@@ -62,8 +62,8 @@ class Conclusion:
   def lines(self) -> list[str]:
     """What a person is told at the end."""
     word = self.verdict or self.headline
-    verdict = [] if self.headline == NO_EVIDENCE else [
-      f'{reasons.sentence(word)} {self.reason}']
+    told = self.headline != NO_EVIDENCE or self.verdict == 'incomplete'
+    verdict = [f'{reasons.sentence(word)} {self.reason}'] if told else []
     return [self.title, *self.words, *verdict, f'Report: {self.page}']
 
 

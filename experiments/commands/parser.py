@@ -101,7 +101,8 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     help='a claim (fathom list), or a .py file of your own (fathom init)')
   parser.add_argument(
     '--preset', default='', metavar='NAME',
-    help='size: smoke, cpu, accelerator, or what a file says (default: cpu)')
+    help='size: smoke, cpu, cpu-long, accelerator, where it has that (default: '
+    'cpu)')
   parser.add_argument(
     '--strata', type=names, default=(), metavar='A,B',
     help='parts of it (default: all that are not optional)')

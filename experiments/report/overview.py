@@ -91,8 +91,8 @@ def summary(entries: Sequence[Entry]) -> str:
   if not judged:
     return f'None of {len(entries)} statements has been judged yet.'
   verb = 'has' if judged == 1 else 'have'
-  return (f'Of {len(entries)} statements {judged} {verb} been judged: '
-          f'{listed(parts)}.')
+  return (f'Of {len(entries)} statements {judged} {verb} been judged, '
+          f'as far as is said beside each: {listed(parts)}.')
 
 
 def write(folder: Path, entries: Sequence[Entry]) -> Path:

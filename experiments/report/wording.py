@@ -23,7 +23,10 @@ TIERS = {
 
 def span(estimated: Any) -> tuple[str, str]:
   """What has an estimate, low and high, to the digits its interval bears."""
-  return numbers.span(estimated.estimate, estimated.low, estimated.high)
+  low, high = estimated.low, estimated.high
+  if 'correlation' in getattr(estimated, 'unit', ''):  # none lies beyond
+    low, high = max(low, -1.0), min(high, 1.0)
+  return numbers.span(estimated.estimate, low, high)
 
 
 def label(name: str) -> str:

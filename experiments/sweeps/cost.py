@@ -8,7 +8,7 @@ from train import programs
 from train.config import Config
 
 # Sustained FLOP/s assumed for one CPU core until a run has been measured here.
-ASSUMED_FLOPS = 10e9
+ASSUMED_FLOPS = 28e9
 
 
 @functools.cache

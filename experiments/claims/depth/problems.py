@@ -165,7 +165,8 @@ def _first_of_each(runs: Sequence[Subject]) -> list[Subject]:
             cost.parameters(run.config))
     if run.source == runs[0].source:
       first.setdefault(kind, run)
-  return list(first.values())[:MODELS]
+  return sorted(first.values(), key=lambda run: run.config.model.n_layers
+                )[:MODELS]
 
 
 def _size(run: Subject) -> str:

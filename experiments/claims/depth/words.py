@@ -149,8 +149,8 @@ EQUAL_FLOPS: Clauses = {
     f'with equal computing {_layers(e)[1]} layers are better'),
   'inconclusive': lambda e: (
     f'with equal computing {_layers(e)[1]} come within '
-    f'{brief(round(abs(e.estimate), 2))} bits of them, and whether a gap is left that '
-    'counts is open'),
+    f'{brief(round(abs(e.estimate), 2))} bits of them, and whether a gap is '
+    'left that counts is open'),
 }
 INTERCHANGE: Clauses = {
   'supported': lambda e: (
