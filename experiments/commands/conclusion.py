@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from experiments.runs.store import Store
 from experiments.sweeps import cost, packing
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.plan import Plan
+from experiments.sweeps.task import Task
 
 NO_EVIDENCE = 'no evidence'
 
@@ -193,24 +194,30 @@ def judge(plan: Plan, claim: Claim, rows: pl.DataFrame) -> ClaimResult:
 
 def costs(plan: Plan) -> dict[str, dict[str, float]]:
   """What the runs of each part took: FLOPs, and seconds of one worker."""
-  store = Store(plan.runs)
   found = {}
   for part in plan.parts:
     tasks = packing.distinct(c.task for c in plan.cells
                              if c.stratum == part.name)
-    timings = [result['timing'] for task in tasks
-               if (result := store.result(run_id(task)))]
     found[part.name] = {
       'flops': sum(map(cost.flops, tasks)),
-      'worker_seconds': sum(t['total'] / t['runs'] for t in timings)}
+      'worker_seconds': _worker_seconds(_timings(plan, tasks))}
   return found
+
+
+def _timings(plan: Plan, tasks: Iterable[Task]) -> list[Mapping[str, Any]]:
+  """How long the finished ones of some tasks took."""
+  store = Store(plan.runs)
+  return [result['timing'] for task in tasks
+          if (result := store.result(run_id(task)))]
+
+
+def _worker_seconds(timings: Iterable[Mapping[str, Any]]) -> float:
+  """Of one worker; runs that trained together share their time."""
+  return sum(timing['total'] / timing['runs'] for timing in timings)
 
 
 def compute(plan: Plan) -> Mapping[str, Any]:
   """On which devices the finished runs were trained, and for how long."""
-  store = Store(plan.runs)
-  timings = [result['timing'] for run in plan.run_ids()
-             if (result := store.result(run))]
-  seconds = sum(timing['total'] / timing['runs'] for timing in timings)
+  timings = _timings(plan, plan.tasks())
   return {'devices': sorted({timing['device'] for timing in timings}),
-          'worker_seconds': round(seconds)}
+          'worker_seconds': round(_worker_seconds(timings))}
