@@ -236,3 +236,11 @@ def test_the_report_knows_no_claim_metric_or_stratum(table):
   for file in files:
     words = set(re.findall(r"['\"](\w+)['\"]", file.read_text()))
     assert not words & (names - {'loss', 'text'}), file
+
+
+def test_two_kinds_of_evidence_are_said_beside_the_verdict(
+    plan, claim, table, tmp_path):
+  strong = dataclasses.replace(claim, strong=True)
+  page = report.write(elsewhere(plan, tmp_path), strong, table, MANIFEST)
+  text, _ = _read(page)
+  assert '(strong)' in text[text.index('<main'):text.index('<nav')]
