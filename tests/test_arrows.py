@@ -13,7 +13,7 @@ HOUSE = {
 }
 # The rooms of experiments/, top to bottom: each may import those below it.
 FLOORS = ('commands', 'bench', 'claims', 'report', 'judge', 'instruments',
-          'launch', 'runs', 'sweeps', 'foresight', 'machine')
+          'launch', 'runs', 'sweeps', 'exchange', 'foresight', 'machine')
 
 
 def modules():

@@ -203,6 +203,23 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
   return jax.tree_util.tree_map_with_path(of_leaf, tree)
 
 
+def parameter_shardings(tree: Any, mesh: Mesh) -> Any:
+  """Shardings for the parameters of one model, without a replica axis.
+
+  Args:
+    tree: arrays, or their `jax.ShapeDtypeStruct`s; those of the stack lead
+      with N.
+    mesh: where they are to live.
+  """
+  def of_leaf(path: Any, leaf: Any) -> NamedSharding:
+    letters = dims.letters(_key(path))
+    stacked = ('N',) * (len(leaf.shape) - len(letters))
+    partition = spec((*stacked, *letters))
+    return NamedSharding(mesh, _divisible(partition, leaf.shape, mesh))
+
+  return jax.tree_util.tree_map_with_path(of_leaf, tree)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
   """The sharding of a value that every device holds whole."""
   return NamedSharding(mesh, PartitionSpec())

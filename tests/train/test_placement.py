@@ -51,6 +51,21 @@ def test_parameters_and_moments_share_a_layout():
   assert found['count'].spec == P('replica')
 
 
+def test_parameters_of_one_model_lie_as_those_of_replicas_do():
+  built = placement.make_mesh(MeshConfig(replica=1, fsdp=2, tensor=4))
+  one = {'stack': {'w_up_DF': jax.ShapeDtypeStruct((3, 8, 16), jnp.float32)},
+         'norm': {'scale_D': jax.ShapeDtypeStruct((8,), jnp.float32)},
+         'w_k_DGK': jax.ShapeDtypeStruct((8, 3, 2), jnp.float32)}
+  replicas = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), one)
+  found = placement.parameter_shardings(one, built)
+  assert found['stack']['w_up_DF'].spec == P(None, 'fsdp', 'tensor')
+  assert found['w_k_DGK'].spec == P('fsdp', None, None)
+  for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(
+      placement.shardings(replicas, built))):
+    assert ours.spec == P(*theirs.spec[1:])
+
+
 def test_a_dimension_its_axes_do_not_divide_stays_whole():
   built = placement.make_mesh(MeshConfig(replica=1, tensor=8))
   tree = {'w_k_DGK': jax.ShapeDtypeStruct((1, 4, 8, 3, 2), jnp.float32)}
