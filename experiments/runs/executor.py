@@ -34,9 +34,8 @@ from experiments.runs.peers import Peers
 from experiments.runs.preemption import Preemption
 from experiments.runs.store import Store
 from experiments.runs.subject import Subject
-from experiments.sweeps import identity
 from experiments.sweeps.packing import Group
-from train import loop, placement, programs
+from train import loop, placement, programs, serialization
 from train.config import Config
 from train.goodput import Goodput
 from train.profile import NoProfile, Profile
@@ -169,7 +168,7 @@ class Executor:
     """Writes what the runs are before they begin."""
     for run, config in zip(group.ids, group.configs):
       durable.write_json(_made(self.store.run(run)) / 'config.json', {
-        'run': run, 'config': identity.as_dict(config)})
+        'run': run, 'config': serialization.as_dict(config)})
     durable.write_json(_made(folder) / 'members.json', {'runs': group.ids})
     mesh = placement.make_mesh(group.configs[0].mesh, replicas=len(group.ids))
     durable.write_json(folder / 'manifest.json', {

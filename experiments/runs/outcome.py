@@ -11,10 +11,10 @@ import train
 from experiments.runs import instrument, manifest
 from experiments.runs.store import Store
 from experiments.runs.subject import Params, Subject
-from experiments.sweeps import cost, identity
+from experiments.sweeps import cost
 from experiments.sweeps.packing import Group
 from experiments.sweeps.task import Task
-from train import distributed, loop, metrics
+from train import distributed, loop, metrics, serialization
 from train.config import Config
 from train.goodput import Goodput
 from train.metrics import MetricsLog
@@ -140,7 +140,7 @@ def _plain(scores: Scores) -> dict[str, Any]:
 
 
 def _described(config: Config) -> dict[str, Any]:
-  return {'code': manifest.code(), 'config': identity.as_dict(config)}
+  return {'code': manifest.code(), 'config': serialization.as_dict(config)}
 
 
 def _fetched(params: Any, config: Config) -> Params | None:

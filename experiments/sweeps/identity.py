@@ -61,20 +61,6 @@ def fields(config: Config) -> dict[str, Any]:
           **({'names': names} if names else {})}
 
 
-def as_dict(config: Any) -> Any:
-  """The config as nested plain values, whole; kinds have their name as `kind`.
-  """
-  if not dataclasses.is_dataclass(config):
-    return [as_dict(v) for v in config] if isinstance(config, tuple) else config
-  values = {}
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    kind = ({'kind': overrides.kind_name(field, value)}
-            if overrides.kinds(field) else {})
-    values[field.name] = {**kind, **as_dict(value)} if kind else as_dict(value)
-  return values
-
-
 def digest(value: Any) -> str:
   """Twelve hex digits of a value that JSON can hold."""
   text = json.dumps(value, sort_keys=True)

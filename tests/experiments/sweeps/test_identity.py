@@ -15,7 +15,7 @@ from data.sources.text import TextConfig
 from experiments.sweeps import identity, overrides
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
-from train import programs
+from train import programs, serialization
 from train.config import Config
 
 GOLDEN = pathlib.Path(__file__).parent / 'defaults.json'
@@ -38,10 +38,10 @@ def defaults():
     *_, part, name = ('config', *path.split('.'))
     owner = Config() if part == 'config' else getattr(Config(), part)
     field = next(f for f in dataclasses.fields(owner) if f.name == name)
-    kinds[path] = {kind: identity.as_dict(cls())
+    kinds[path] = {kind: serialization.as_dict(cls())
                    for kind, cls in overrides.kinds(field).items()}
-  return {'version': identity.VERSION, 'config': identity.as_dict(Config()),
-          'kinds': kinds}
+  return {'version': identity.VERSION, 'kinds': kinds,
+          'config': serialization.as_dict(Config())}
 
 
 def test_a_default_that_changes_raises_the_version():
