@@ -18,7 +18,7 @@ def as_dict(config: Any) -> Any:
   values = {}
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
-    names = {kind: name for name, kind in _kinds(field).items()}
+    names = _names(field)
     values[field.name] = (
       {'kind': names[type(value)], **as_dict(value)} if names
       else as_dict(value))
@@ -49,6 +49,47 @@ def from_dict(kind: Any, values: Mapping[str, Any], path: str = '') -> Any:
   return kind(**found)
 
 
+def differing(config: Any, prefix: str = '') -> dict[str, Any]:
+  """The fields that are not what a new config of this class has.
+
+  Those that change how fast a result comes, and places, whose content counts,
+  are left out.
+
+  Returns:
+    {dotted path: plain value}; of a field that holds a kind the kind's name,
+    and what differs within it.
+  """
+  found: dict[str, Any] = {}
+  types = typing.get_type_hints(type(config))
+  for field in dataclasses.fields(config):
+    if field.metadata.get('role') in ('execution', 'place'):
+      continue
+    value, path = getattr(config, field.name), prefix + field.name
+    default = (field.default_factory() if callable(field.default_factory)
+               else field.default)
+    if names := _names(field):
+      if type(value) is not type(default):
+        found[path] = names[type(value)]
+      found |= differing(value, path + '.')
+    elif dataclasses.is_dataclass(value):
+      found |= differing(value, path + '.')
+    elif value != default:
+      found[path] = _element(value, types[field.name])
+  return found
+
+
+def _element(value: Any, kind: Any) -> Any:
+  """A value of a field; of what a tuple holds, what differs likewise."""
+  if isinstance(value, tuple):
+    inner = (*typing.get_args(kind), None)[0]
+    return [_element(item, inner) for item in value]
+  if kind in (float, bool):  # 1 and 1.0 are one value, and have to look so
+    return kind(value)
+  if dataclasses.is_dataclass(value):
+    return {'type': type(value).__name__, **differing(value)}
+  return value
+
+
 def _value(field: dataclasses.Field[Any], kind: Any, value: Any,
            path: str) -> Any:
   if choices := _kinds(field):
@@ -73,3 +114,7 @@ def _value(field: dataclasses.Field[Any], kind: Any, value: Any,
 def _kinds(field: dataclasses.Field[Any]) -> Mapping[str, type]:
   found = field.metadata.get('kinds', {})
   return found() if callable(found) else found
+
+
+def _names(field: dataclasses.Field[Any]) -> Mapping[type, str]:
+  return {kind: name for name, kind in _kinds(field).items()}

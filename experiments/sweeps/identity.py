@@ -1,17 +1,14 @@
 """What makes two runs the same run: a hash of everything that shapes them."""
 
-import dataclasses
 import functools
 import hashlib
 import json
-import typing
 from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from experiments.sweeps import overrides
 from experiments.sweeps.task import Exact, Pretrained, Task, Train, plain
-from train import programs
+from train import programs, serialization
 from train.config import Config
 
 # A run is known by the fields that differ from their defaults, so a new field
@@ -51,7 +48,7 @@ def fields(config: Config) -> dict[str, Any]:
   What a data source reads from files is there as the source's fingerprint. Of
   several texts the names count too: scores are kept by them.
   """
-  found = _differing(config, '')
+  found = serialization.differing(config)
   source, others = programs.source_of(config), programs.others_of(config)
   fingerprints = [each.fingerprint for each in (source, *others.values())]
   if not any(fingerprints):
@@ -65,42 +62,6 @@ def digest(value: Any) -> str:
   """Twelve hex digits of a value that JSON can hold."""
   text = json.dumps(value, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _differing(config: Any, prefix: str) -> dict[str, Any]:
-  """Fields that are not what a new config of this class has."""
-  found: dict[str, Any] = {}
-  types = typing.get_type_hints(type(config))
-  for field in dataclasses.fields(config):
-    role = field.metadata.get('role')
-    if role in ('execution', 'place'):  # a place: see the fingerprint
-      continue
-    value, path = getattr(config, field.name), prefix + field.name
-    default = (field.default_factory() if callable(field.default_factory)
-               else field.default)
-    if overrides.kinds(field):
-      name = overrides.kind_name(field, value)
-      if (default is dataclasses.MISSING
-          or name != overrides.kind_name(field, default)):
-        found[path] = name
-      found |= _differing(value, path + '.')
-    elif dataclasses.is_dataclass(value):
-      found |= _differing(value, path + '.')
-    elif value != default:
-      found[path] = _element(value, types[field.name])
-  return found
-
-
-def _element(value: Any, kind: Any) -> Any:
-  """A value of a field; of what a tuple holds, what differs likewise."""
-  if isinstance(value, tuple):
-    inner = (*typing.get_args(kind), None)[0]
-    return [_element(item, inner) for item in value]
-  if kind in (float, bool):  # 1 and 1.0 are one value, and have to look so
-    return kind(value)
-  if dataclasses.is_dataclass(value):
-    return {'type': type(value).__name__, **_differing(value, '')}
-  return value
 
 
 def _files(path: Path) -> dict[str, str]:

@@ -90,7 +90,7 @@ def test_every_field_that_a_source_reads_is_in_it(source):
     value = {p: v for p, _, v in overrides.leaves(config)}[path]
     other = different[type(value).__name__]
     moved = overrides.replace(config, {path: other})
-    found, before = (identity._differing(c, '') for c in (moved, config))
+    found, before = (serialization.differing(c) for c in (moved, config))
     if 'place' in roles(config.data.source, path):
       assert found == before  # what is read there is in the fingerprint
     else:
@@ -128,9 +128,9 @@ def test_a_new_field_with_a_default_orphans_nothing():
     gadget: int = 3
 
   longer = dataclasses.replace(Config(), train=Longer())
-  assert identity._differing(longer, '') == {}
+  assert serialization.differing(longer) == {}
   more = dataclasses.replace(Config(), train=Longer(gadget=4))
-  assert identity._differing(more, '') == {'train.gadget': 4}
+  assert serialization.differing(more) == {'train.gadget': 4}
 
 
 def test_a_text_is_known_by_its_content(tmp_path):
