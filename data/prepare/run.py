@@ -26,7 +26,7 @@ from data.prepare.malformed import Malformed
 from data.prepare.parts import Input, Part
 from data.prepare.pool import Progress
 from data.prepare.work import Job
-from data.text import leak, shards, tokenizer
+from data.text import leak, sentence_piece, shards, tokenizer
 
 # Raised when the same input makes other tokens than before.
 VERSION = 1
@@ -156,7 +156,8 @@ def _vocabulary(folder: Path, planned: Sequence[Part],
     mark = folder / SAMPLE
     if (folder / name).exists() and durable.read_json(mark) == digest:
       return name
-    model = tokenizer.train(sample, settings.tokenizer, settings.vocab_size)
+    model = sentence_piece.train(
+      sample, settings.tokenizer, settings.vocab_size)
   else:
     model, origin = tokenizer.read_model(settings.tokenizer)
     tokenizer.opened(model, origin)  # raises what is wrong with it
@@ -171,7 +172,7 @@ def _vocabulary(folder: Path, planned: Sequence[Part],
 def _sample(planned: Sequence[Part], settings: Settings) -> list[str]:
   """Training documents from the beginning of every part, in equal shares."""
   sample = []
-  share = tokenizer.TRAINING_BYTES // max(len(planned), 1)
+  share = sentence_piece.TRAINING_BYTES // max(len(planned), 1)
   for part in planned:
     room = share
     for line in (line for piece in part.pieces

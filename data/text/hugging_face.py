@@ -20,14 +20,17 @@ _SPACE = '\u2581'  # of vocabularies that were SentencePiece's
 
 
 class HuggingFaceTokenizer(Tokenizer):
-  """A tokenizer.json that keeps every byte: byte-level or with byte fallback.
+  """A tokenizer.json.
 
-  Special marks (the separator among them) stand for no bytes, and are never
-  found in a text: text that happens to spell one is encoded like any other.
-  Added tokens that are not special stand for the text they match. What a
-  post-processor would put around a text is left out. The separator is the
-  first of the known end marks that the vocabulary has, or one id more. Ids
+  Special marks (the separator among them) stand for no bytes. `encode` never
+  finds them in a text: text that happens to spell one is encoded like any
+  other, and what a post-processor would put around it is left out. Added
+  tokens that are not special stand for the text they match. The separator is
+  the first of the known end marks that the vocabulary has, or one id more. Ids
   that the vocabulary skips stand for nothing.
+
+  Every byte is kept by those that are byte-level or have byte fallback; others
+  alter texts, and bits per byte cannot be had of them.
   """
 
   remedy = ('a byte-level tokenizer, or one with byte fallback, without '
@@ -61,20 +64,37 @@ class HuggingFaceTokenizer(Tokenizer):
     self._encoder.no_padding()
     self._encoder.encode_special_tokens = True
     pieces = _pieces(self._encoder, content)
-    separator = next((self._encoder.token_to_id(mark) for mark in _SEPARATORS
-                      if self._encoder.token_to_id(mark) is not None), None)
+    ends = [found for mark in _SEPARATORS
+            if (found := self._encoder.token_to_id(mark)) is not None]
+    separator = ends[0] if ends else None
     if separator is None:
       separator = len(pieces)
       pieces.append(b'')
     pieces[separator] = b''
     super().__init__(pieces, separator, hashlib.sha256(model).hexdigest(),
                      origin)
+    self.ends = frozenset((separator, *ends))
 
   def _ids(self, text: str) -> list[int]:
     # The fast form leaves out the offsets, which nobody reads.
     ids: list[int] = self._encoder.encode_batch_fast(
       [text], add_special_tokens=False)[0].ids
     return ids
+
+  def _marked(self, text: str) -> list[int]:
+    self._encoder.encode_special_tokens = False
+    try:
+      ids: list[int] = self._encoder.encode(text).ids
+    finally:
+      self._encoder.encode_special_tokens = True
+    return ids
+
+  def _decoded(self, ids: list[int]) -> str:
+    text: str = self._encoder.decode(ids)
+    return text
+
+  def _mark(self, index: int) -> str:
+    return self._encoder.id_to_token(index) or super()._mark(index)
 
 
 def _pieces(encoder: Any, content: dict[str, Any]) -> list[bytes]:

@@ -1,52 +1,32 @@
-"""Tokenizers: text to token ids and back without losing a byte.
+"""Tokenizers: text to token ids and back.
 
-Every token id stands for a known string of bytes (`pieces_V`), and the pieces
-of a text's tokens, joined, are the text's own bytes. So a loss in nats per
-token, whatever the tokenizer, becomes bits per byte: the bits spent on all
-predicted tokens over the bytes that these tokens stand for. One id, the
-separator, stands for no byte: it opens every document, and what is spent on
-predicting it counts.
+Of one that loses nothing every token id stands for a known string of bytes
+(`pieces_V`), and the pieces of a text's tokens, joined, are the text's own
+bytes. So a loss in nats per token, whatever the tokenizer, becomes bits per
+byte: the bits spent on all predicted tokens over the bytes that these tokens
+stand for. One id, the separator, stands for no byte: it opens every document,
+and what is spent on predicting it counts.
+
+Those of pretrained models may alter a text (to lower case, with a space in
+front). Models can be run and asked with them; bits per byte cannot be had.
 """
 
-import hashlib
-import io
-import json
-import os
+import functools
 import pathlib
-import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from data import durable
 from data.errors import InputError
 
 TRAINED = ('unigram', 'bpe')
 
-# Chosen so that nothing is lost: no normalisation, no space put in front,
-# blanks kept, and bytes for every character that has no piece of its own.
-# The thread count is fixed because unigram sums its counts thread by thread.
-_TRAINING: dict[str, Any] = {
-  'normalization_rule_name': 'identity',
-  'add_dummy_prefix': False,
-  'remove_extra_whitespaces': False,
-  'byte_fallback': True,
-  'unk_id': 0,
-  'bos_id': -1,
-  'eos_id': 1,
-  'pad_id': -1,
-  'num_threads': 4,
-}
+# What a tokenizer that alters texts does not give back: capitals, blanks, a
+# letter with a mark of its own, scripts and symbols.
+PROBE = 'Ab  \u00e9e\u0301\n\u6df1\U0001f642'
 
-# More text makes training slow (unigram: 2 s per MB) and pieces no better.
-TRAINING_BYTES = 16_000_000
-
-# SentencePiece skips lines of more than 4192 bytes; a character has up to 4.
-_LINE = re.compile('.{1,1000}')
-
-# Stands for a space inside a piece, so a real one must be spelled in bytes.
-_SPACE = '\u2581'
+# How many tokens before a text decide how its first is spelled.
+CONTEXT = 8
 
 
 class Tokenizer:
@@ -57,6 +37,7 @@ class Tokenizer:
     vocab_size: V, the number of ids.
     bytes_V: int32, the number of bytes of each id.
     separator: the id that opens a document.
+    ends: the ids that end a text: the separator, and other end marks.
     name: what a manifest says: 'bytes', or the hash of the model.
     origin: the file that it comes from, for messages.
   """
@@ -70,6 +51,7 @@ class Tokenizer:
     self.vocab_size = len(self.pieces_V)
     self.bytes_V = np.array([len(piece) for piece in pieces_V], np.int32)
     self.separator = separator
+    self.ends = frozenset((separator,))
     self.name = name
     self.origin = origin
 
@@ -84,17 +66,83 @@ class Tokenizer:
     if self._joined(ids) != text.encode():
       raise InputError(
         f'data.source.tokenizer: {self.origin} does not keep the text '
-        f'({_first_difference(text, self.decode(ids))}), so bits per byte '
+        f'({_first_difference(text, self._joined(ids))}), so bits per byte '
         f'would be wrong; use {self.remedy}')
     return np.array(ids, np.int32)
 
-  def _ids(self, text: str) -> list[int]:
-    """Ids of a text, if it can be kept."""
-    raise NotImplementedError
+  def ids(self, text: str, marks: bool = True) -> np.ndarray:
+    """Ids of any text, int32, even of one that is altered.
+
+    Args:
+      text: the text.
+      marks: whether a mark that the text spells is that mark, and the
+        vocabulary's own are put around the text: `[CLS]` and `[SEP]`, `<s>`.
+    """
+    return np.array(self._marked(text) if marks else self._ids(text), np.int32)
 
   def decode(self, ids: Iterable[int]) -> str:
-    """Text of ids; bytes that are not UTF-8 become U+FFFD."""
+    """Text of ids; bytes that are not UTF-8 become U+FFFD.
+
+    Marks, and ids that the vocabulary does not have, stand for nothing. Where
+    texts are altered, the library's own decoder puts them together.
+    """
+    known = [int(i) for i in ids if i < self.vocab_size]
+    if self.keeps:
+      return self._joined(known).decode(errors='replace')
+    return self._decoded(known)
+
+  def spelled(self, ids: Iterable[int],
+              after: Sequence[int] = ()) -> Iterator[str]:
+    """Text of ids as they come, in whole characters.
+
+    Args:
+      ids: one after the other.
+      after: what stands before them.
+
+    Yields:
+      Pieces that make up the text, none of them empty.
+    """
+    # Spaces depend on the token before, and characters can have several
+    # tokens, so what is new is what a few tokens more add to a text.
+    context = list(after[-CONTEXT:])
+    new: list[int] = []
+    for index in ids:
+      new.append(index)
+      before, text = self.decode(context), self.decode([*context, *new])
+      if len(text) > len(before) and not text.endswith('\ufffd'):
+        yield text[len(before):]
+        context, new = [*context, *new][-CONTEXT:], []
+    before, text = self.decode(context), self.decode([*context, *new])
+    if len(text) > len(before):
+      yield text[len(before):]
+
+  def token(self, index: int) -> str:
+    """How one id is shown: its text, or the name of a mark."""
+    if index >= self.vocab_size:
+      return f'<{index}>'
+    return self.pieces_V[index].decode(errors='replace') or self._mark(index)
+
+  @functools.cached_property
+  def keeps(self) -> bool:
+    """Whether texts come back as they are, judged by one."""
+    return self._joined(self._ids(PROBE)) == PROBE.encode()
+
+  def _ids(self, text: str) -> list[int]:
+    """Ids of a text, of which nothing is a mark."""
+    raise NotImplementedError
+
+  def _marked(self, text: str) -> list[int]:
+    """Ids of a text, with marks."""
+    return self._ids(text)
+
+  def _decoded(self, ids: list[int]) -> str:
+    """Text of ids, by the library."""
     return self._joined(ids).decode(errors='replace')
+
+  def _mark(self, index: int) -> str:
+    """The name of an id that stands for no bytes."""
+    del index
+    return '<separator>'
 
   def _joined(self, ids: Iterable[int]) -> bytes:
     return b''.join(self.pieces_V[i] for i in ids)
@@ -110,57 +158,13 @@ class ByteTokenizer(Tokenizer):
     """Ids of a text, int32: its UTF-8 bytes."""
     return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
 
-
-class SentencePieceTokenizer(Tokenizer):
-  """A SentencePiece model (Kudo & Richardson, 2018), unigram or BPE.
-
-  The separator is the model's end-of-sentence mark, or one id more where it
-  has none.
-  """
-
-  remedy = ('a model trained with the identity normalisation, byte fallback '
-            'and no dummy prefix, or bytes, unigram or bpe')
-
-  def __init__(self, model: bytes, origin: str):
-    """Opens the bytes of a `.model` file.
-
-    Args:
-      model: the bytes.
-      origin: where they come from, for messages.
-
-    Raises:
-      InputError: not a SentencePiece model.
-    """
-    import sentencepiece  # here, since bytes do without
-
-    sentencepiece.SetMinLogLevel(3)  # it would write its errors to stderr
-    processor = sentencepiece.SentencePieceProcessor()
-    try:
-      processor.LoadFromSerializedProto(model)
-    except RuntimeError:
-      raise InputError(f'data.source.tokenizer: {origin} is not a '
-                       'SentencePiece model, or is damaged; name another, '
-                       'or use bytes, unigram or bpe') from None
-    pieces = [_piece(processor, i) for i in range(processor.vocab_size())]
-    separator = processor.eos_id()
-    if separator < 0 or pieces[separator]:
-      separator = len(pieces)
-      pieces.append(b'')
-    super().__init__(pieces, separator, hashlib.sha256(model).hexdigest(),
-                     origin)
-    self._processor = processor
-    self._space = [processor.piece_to_id(f'<0x{byte:02X}>')
-                   for byte in _SPACE.encode()]
-
   def _ids(self, text: str) -> list[int]:
-    ids: list[int] = []
-    for part in re.split(f'({_SPACE})', text):
-      ids += self._space if part == _SPACE else self._processor.encode(part)
-    return ids
+    return list(text.encode())
 
 
-def _first_difference(text: str, decoded: str) -> str:
+def _first_difference(text: str, kept: bytes) -> str:
   """Where a text and what came back of it part, in words."""
+  decoded = kept.decode(errors='replace')
   at = next((i for i, (a, b) in enumerate(zip(text, decoded)) if a != b),
             min(len(text), len(decoded)))
   return f'{text[at:at + 12]!r} comes back as {decoded[at:at + 12]!r}'
@@ -182,7 +186,9 @@ def tokenizer(name: str, vocab_size: int, documents: list[str]) -> Tokenizer:
   if name == 'bytes':
     return ByteTokenizer()
   if name in TRAINED:
-    return _cached(documents, name, vocab_size)
+    # Imported here, like the other, since bytes do without.
+    from data.text import sentence_piece
+    return sentence_piece.cached(documents, name, vocab_size)
   return opened(*read_model(name))
 
 
@@ -205,95 +211,7 @@ def read_model(name: str) -> tuple[bytes, str]:
 def opened(model: bytes, origin: str) -> Tokenizer:
   """The tokenizer of a file: Hugging Face's if it ends in .json."""
   if origin.endswith('.json'):
-    # Imported here: it needs a package that few runs do.
     from data.text.hugging_face import HuggingFaceTokenizer
     return HuggingFaceTokenizer(model, origin)
+  from data.text.sentence_piece import SentencePieceTokenizer
   return SentencePieceTokenizer(model, origin)
-
-
-def train(documents: list[str], kind: str, vocab_size: int) -> bytes:
-  """Trains a SentencePiece model; the same documents give the same model.
-
-  Args:
-    documents: the train split. Of more than 16 MB, every second, third, …
-      line is used.
-    kind: 'unigram' or 'bpe'.
-    vocab_size: V, with 256 bytes and the marks for unknown and end.
-
-  Returns:
-    The bytes of a `.model` file.
-
-  Raises:
-    InputError: V too large or too small for the documents; the message says
-      which V fit.
-  """
-  import sentencepiece
-
-  lines = [line for document in documents for line in _LINE.findall(document)]
-  size = sum(len(line.encode()) for line in lines)
-  model = io.BytesIO()
-  try:
-    sentencepiece.SentencePieceTrainer.Train(
-      sentence_iterator=iter(lines[::1 + size // TRAINING_BYTES]),
-      model_writer=model, model_type=kind, vocab_size=vocab_size,
-      minloglevel=3, **_TRAINING)
-  except (RuntimeError, ValueError) as error:
-    raise _training_error(str(error), kind, vocab_size) from None
-  return model.getvalue()
-
-
-def cache_path(documents: list[str], kind: str,
-               vocab_size: int) -> pathlib.Path:
-  """The one place where a tokenizer trained on these documents is kept.
-
-  It is `$XDG_CACHE_HOME/fathom/tokenizers/`, under `~/.cache` where that is
-  unset: the text may lie where nobody can write, and is not ours to add to.
-  The name holds a hash of the documents and of every training option.
-  """
-  digest = hashlib.sha256(json.dumps(_TRAINING).encode())
-  for document in documents:
-    digest.update(document.encode() + b'\xff')  # a byte that no text has
-  base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
-  return (pathlib.Path(base).expanduser() / 'fathom' / 'tokenizers'
-          / f'{digest.hexdigest()[:16]}-{kind}-{vocab_size}.model')
-
-
-def _cached(documents: list[str], kind: str, vocab_size: int) -> Tokenizer:
-  try:
-    path = cache_path(documents, kind, vocab_size)
-    try:
-      return SentencePieceTokenizer(path.read_bytes(), str(path))
-    except (FileNotFoundError, InputError):  # not there yet, or damaged
-      model = train(documents, kind, vocab_size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with durable.written(path) as file:
-      file.write(model)
-  except (OSError, RuntimeError) as error:
-    raise InputError(f'data.source.tokenizer: the trained model cannot be kept '
-                     f'({error}); set XDG_CACHE_HOME to a folder that can be '
-                     'written') from None
-  return SentencePieceTokenizer(model, str(path))
-
-
-def _piece(processor: Any, index: int) -> bytes:
-  """The bytes that one id stands for."""
-  if processor.is_control(index) or processor.is_unknown(index):
-    return b''
-  piece = processor.id_to_piece(index)
-  if processor.is_byte(index):  # '<0x0A>'
-    return bytes([int(piece[1:-1], 16)])
-  return piece.replace(_SPACE, ' ').encode()
-
-
-def _training_error(problem: str, kind: str, vocab_size: int) -> InputError:
-  """SentencePiece's own words turned into the field, the numbers, the fix."""
-  if found := re.search(r'smaller than required_chars\. \d+ vs (\d+)', problem):
-    return InputError(f'data.source.vocab_size: {vocab_size} is too small; '
-                      f'the characters of this text need at least {found[1]}')
-  if found := re.search(r'value <= (\d+)', problem):
-    return InputError(f'data.source.vocab_size: {vocab_size} is too large; '
-                      f'this text has pieces for at most {found[1]} with '
-                      f'{kind}')
-  return InputError(f'data.source.tokenizer: {kind} cannot be trained on this '
-                    f'text with data.source.vocab_size={vocab_size} '
-                    f'({problem.strip()}); use data.source.tokenizer=bytes')

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import InputError
-from data.text import corpus, tokenizer
+from data.text import corpus, sentence_piece, tokenizer
 from data.text.tokenizer import Tokenizer
 from experiments.claims.exact import figures, words
 from experiments.claims.exact.counterexample import all_are, beyond
@@ -57,8 +57,8 @@ def opened(kind: str) -> Tokenizer:
   """A tokenizer of a kind, trained on the embedded prose."""
   if kind == 'bytes':
     return tokenizer.ByteTokenizer()
-  return tokenizer.SentencePieceTokenizer(
-    tokenizer.train([prose()], kind, VOCABULARY), kind)
+  return sentence_piece.SentencePieceTokenizer(
+    sentence_piece.train([prose()], kind, VOCABULARY), kind)
 
 
 def prose() -> str:

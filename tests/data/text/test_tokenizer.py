@@ -10,13 +10,12 @@ import sentencepiece
 
 from data.errors import InputError
 from data.text import corpus
-from data.text.tokenizer import (
-  ByteTokenizer,
+from data.text.sentence_piece import (
   SentencePieceTokenizer,
   cache_path,
-  tokenizer,
   train,
 )
+from data.text.tokenizer import ByteTokenizer, tokenizer
 
 DOCUMENTS = corpus.read('')[:8]
 VOCAB_SIZE = 384
@@ -107,7 +106,8 @@ def test_model_is_kept_and_taken_from_the_cache(cache, models, monkeypatch):
   assert path.parent == cache
   assert list(cache.iterdir()) == [path]  # no temporary file stays
   assert path.read_bytes() == models['bpe']
-  monkeypatch.setattr('data.text.tokenizer.train', None)  # would fail if called
+  # It would fail if it were called.
+  monkeypatch.setattr('data.text.sentence_piece.train', None)
   again = tokenizer('bpe', VOCAB_SIZE, DOCUMENTS)
   assert again.pieces_V == first.pieces_V
   assert again.name == first.name
