@@ -6,6 +6,12 @@ Everything outside this folder sees plain dicts of arrays and these functions.
 from model import backend, count, dims, matching, sites
 from model.attention import AttentionConfig
 from model.config import ConfigError, ModelConfig, complete
+from model.feed_forward import (
+  FEED_FORWARDS,
+  GatedFeedForward,
+  NoFeedForward,
+  PlainFeedForward,
+)
 from model.language_model import (
   Hidden,
   Output,
@@ -21,7 +27,8 @@ from model.parameterisation import group
 from model.sites import SITES, Edit
 
 __all__ = [
-  'MIXERS', 'SITES', 'AttentionConfig', 'ConfigError', 'Edit', 'Hidden',
-  'Layout', 'ModelConfig', 'Output', 'apply', 'backend', 'complete', 'count',
-  'dims', 'embed', 'group', 'hidden', 'init', 'matching', 'sites', 'unembed',
+  'FEED_FORWARDS', 'MIXERS', 'SITES', 'AttentionConfig', 'ConfigError', 'Edit',
+  'GatedFeedForward', 'Hidden', 'Layout', 'ModelConfig', 'NoFeedForward',
+  'Output', 'PlainFeedForward', 'apply', 'backend', 'complete', 'count', 'dims',
+  'embed', 'group', 'hidden', 'init', 'matching', 'sites', 'unembed',
 ]

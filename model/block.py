@@ -8,7 +8,6 @@ from flax import linen as nn
 
 from model import parameterisation
 from model.config import ModelConfig
-from model.feed_forward import FEED_FORWARDS
 from model.layout import Layout
 from model.norm import NORMS
 from model.sites import Edits, Sites, Taps
@@ -55,8 +54,8 @@ class Block(nn.Module):
     self.mix_residual = RESIDUALS[config.norm_placement]
     self.ffn_residual = absent
     self.ffn_norm = NORMS[config.norm]()  # no parameters until it is called
-    if config.feed_forward != 'none':
-      self.ffn = FEED_FORWARDS[config.feed_forward](config)
+    if config.ff_width:
+      self.ffn = config.feed_forward.module(config)
       self.ffn_residual = RESIDUALS[config.norm_placement]
 
   def __call__(self, x_BTD: jax.Array, layer: jax.Array, edits: Edits):

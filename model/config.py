@@ -24,8 +24,8 @@ Position = Literal['none', 'learned', 'sinusoidal', 'rotary', 'alibi']
 Mask = Literal['causal', 'bidirectional']
 Norm = Literal['layer', 'rms']
 NormPlacement = Literal['pre', 'post', 'scaled']
-FeedForward = Literal['plain', 'gated', 'none']
-Activation = Literal['relu', 'gelu', 'silu', 'tanh', 'sigmoid', 'identity']
+Activation = Literal['relu', 'gelu', 'gelu_exact', 'silu', 'tanh', 'sigmoid',
+                     'identity']
 Layers = Literal['separate', 'tied']
 Unembedding = Literal['separate', 'tied', 'none']
 Parameterisation = Literal['standard', 'gpt2', 'completep']
@@ -84,6 +84,34 @@ class MixerConfig(abc.ABC):
     return {}
 
 
+class FeedForwardConfig(abc.ABC):
+  """What the model asks of a kind of feed-forward.
+
+  A kind is a frozen dataclass of what it alone reads, in
+  `model/feed_forward.py`. `model` is the config that holds it.
+  """
+
+  @abc.abstractmethod
+  def validate(self, model: 'ModelConfig') -> None:
+    """Raises ConfigError when the model cannot have this feed-forward."""
+
+  @abc.abstractmethod
+  def width(self, model: 'ModelConfig') -> int:
+    """F, the hidden width; 0 when there is no feed-forward."""
+
+  @abc.abstractmethod
+  def module(self, model: 'ModelConfig') -> Any:
+    """A Linen module: ((B,T,D), sites) -> (B,T,D); None when there is none."""
+
+  @abc.abstractmethod
+  def weights(self, model: 'ModelConfig') -> int:
+    """Weights of one layer, each used once for each position."""
+
+  @abc.abstractmethod
+  def vectors(self, model: 'ModelConfig') -> int:
+    """The biases of one layer."""
+
+
 def _mixers() -> Mapping[str, type[MixerConfig]]:
   # Here, since the mixers know the model's config.
   from model.mixers import MIXERS
@@ -92,6 +120,15 @@ def _mixers() -> Mapping[str, type[MixerConfig]]:
 
 def _default_mixer() -> MixerConfig:
   return _mixers()['attention']()
+
+
+def _feed_forwards() -> Mapping[str, type[FeedForwardConfig]]:
+  from model.feed_forward import FEED_FORWARDS
+  return FEED_FORWARDS
+
+
+def _default_feed_forward() -> FeedForwardConfig:
+  return _feed_forwards()['plain']()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +147,8 @@ class ModelConfig:
   mask: Mask = 'causal'
   norm: Norm = 'layer'
   norm_placement: NormPlacement = 'pre'
-  feed_forward: FeedForward = 'plain'
-  ff_multiple: float = 4.0  # feed-forward width over model width
-  activation: Activation = 'gelu'
+  feed_forward: FeedForwardConfig = dataclasses.field(
+    default_factory=_default_feed_forward, metadata={'kinds': _feed_forwards})
   layers: Layers = 'separate'  # tied: one layer's parameters, looped n times
   unembedding: Unembedding = 'separate'  # none: the stream is the logits
   parameterisation: Parameterisation = 'completep'
@@ -134,27 +170,28 @@ class ModelConfig:
     return names.get(type(self.mixer), type(self.mixer).__name__)
 
   @property
+  def feed_forward_name(self) -> str:
+    """What the kind of feed-forward is called."""
+    names = {kind: name for name, kind in _feed_forwards().items()}
+    return names.get(type(self.feed_forward), type(self.feed_forward).__name__)
+
+  @property
   def ff_width(self) -> int:
     """F, the feed-forward width; 0 when there is no feed-forward."""
-    if self.feed_forward == 'none':
-      return 0
-    return round(self.ff_multiple * self.d_model)
+    return self.feed_forward.width(self)
 
   def validate(self) -> None:
     """Raises ConfigError when no such model can be built."""
     require(self, 'model', 1, 'n_layers', 'd_model', 'base_layers',
             'base_width')
     require(self, 'model', 0, 'vocab_size', 'max_length', 'unroll')
-    if self.feed_forward != 'none' and self.ff_width < 1:
-      raise ConfigError(
-        f'model.ff_multiple: {self.ff_multiple} leaves no feed-forward width; '
-        "use a larger one, or model.feed_forward='none'")
     if self.unembedding == 'none' and self.vocab_size not in (0, self.d_model):
       raise ConfigError(
         f'model.vocab_size: {self.vocab_size} logits cannot be the stream of '
         f'model.d_model={self.d_model}; make them equal, or use '
         'model.unembedding=separate')
     self.mixer.validate(self)
+    self.feed_forward.validate(self)
 
 
 def require(part: Any, path: str, least: int, *names: str) -> None:

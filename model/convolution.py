@@ -8,7 +8,7 @@ import numpy as np
 from flax import linen as nn
 
 from model import parameterisation
-from model.config import MixerConfig, ModelConfig, require
+from model.config import Activation, MixerConfig, ModelConfig, require
 from model.feed_forward import ACTIVATIONS
 from model.linear import biased, project
 from model.sites import Sites
@@ -19,6 +19,7 @@ class ConvolutionConfig(MixerConfig):
   """act(sum over w of x[t - w dilation] W[w] + b), then out (Oord, 2016)."""
 
   window: int = 3
+  activation: Activation = 'gelu'
 
   def validate(self, model: ModelConfig) -> None:
     """Raises ConfigError when there is no window."""
@@ -88,5 +89,6 @@ class Convolution(nn.Module):
       for w in range(window)], axis=2)
     h_BTD = biased(
       project(x_BTWD, w_conv_WDD, sites.layout, 'WDD', axes=2), b_D)
-    h_BTD = sites.at('mixer_hidden', ACTIVATIONS[self.model.activation](h_BTD))
+    act = ACTIVATIONS[self.config.activation]
+    h_BTD = sites.at('mixer_hidden', act(h_BTD))
     return project(h_BTD, w_o_DD, sites.layout, 'DD')

@@ -50,7 +50,7 @@ def parameters(config: ModelConfig) -> Count:
   width, vocabulary = config.d_model, config.vocab_size
   layers = 1 if config.layers == 'tied' else config.n_layers
   norm = {'layer': 2 * width, 'rms': width}[config.norm]
-  norms = 1 if config.feed_forward == 'none' else 2
+  norms = 2 if config.ff_width else 1
   learned = config.position == 'learned'
   separate = config.unembedding == 'separate'
   return Count(
@@ -58,8 +58,8 @@ def parameters(config: ModelConfig) -> Count:
     position_embedding=config.max_length * width if learned else 0,
     mixer=layers * (config.mixer.weights(config)
                     + config.mixer.vectors(config)),
-    feed_forward=layers * (_feed_forward_weights(config)
-                           + _feed_forward_vectors(config)),
+    feed_forward=layers * (config.feed_forward.weights(config)
+                           + config.feed_forward.vectors(config)),
     norm=layers * norms * norm,
     final_norm=norm,
     unembedding=vocabulary * width if separate else 0)
@@ -83,7 +83,7 @@ def flops(config: ModelConfig, length: int) -> Count:
   layer = 2 * length
   return Count(
     mixer=config.n_layers * config.mixer.flops(config, length),
-    feed_forward=config.n_layers * layer * _feed_forward_weights(config),
+    feed_forward=config.n_layers * layer * config.feed_forward.weights(config),
     unembedding=layer * config.d_model * config.vocab_size
     * (config.unembedding != 'none'))
 
@@ -91,17 +91,6 @@ def flops(config: ModelConfig, length: int) -> Count:
 def train_flops(config: ModelConfig, length: int) -> int:
   """Forward and backward products of one sequence."""
   return TRAIN_OVER_FORWARD * flops(config, length).total
-
-
-def _feed_forward_weights(config: ModelConfig) -> int:
-  matrices = {'plain': 2, 'gated': 3, 'none': 0}[config.feed_forward]
-  return matrices * config.d_model * config.ff_width
-
-
-def _feed_forward_vectors(config: ModelConfig) -> int:
-  if config.feed_forward != 'plain':
-    return 0
-  return config.ff_width + config.d_model
 
 
 def _check(config: ModelConfig) -> None:

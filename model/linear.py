@@ -115,11 +115,13 @@ def _with_all_of_d(letters: str) -> Letters:
   return [None if letter == 'D' else letter for letter in letters]
 
 
-def biased(y: jax.Array, b: jax.Array) -> jax.Array:
+def biased(y: jax.Array, b: jax.Array | None) -> jax.Array:
   """y + b, added in float32, so that b's gradient is a float32 sum.
 
   Args:
     y: (..., outputs), of any dtype, which is the result's too.
-    b: (outputs,), float32.
+    b: (outputs,), float32; None where there is none.
   """
+  if b is None:
+    return y
   return (y.astype(jnp.float32) + b).astype(y.dtype)

@@ -53,7 +53,7 @@ def output(config: ModelConfig, fan_in: int) -> initializers.Initializer:
   """Starts a matrix that writes to the residual stream."""
   std = _spread(config, fan_in)
   if config.parameterisation != 'completep':
-    branches = 1 if config.feed_forward == 'none' else 2
+    branches = 2 if config.ff_width else 1
     std /= math.sqrt(branches * config.n_layers)
   return initializers.constant(std)
 

@@ -116,7 +116,7 @@ def available(config: ModelConfig) -> tuple[str, ...]:
   absent = set()
   if not config.mixer.has_scores:
     absent.add('attention_pattern')
-  if config.feed_forward == 'none':
+  if not config.ff_width:
     absent |= {'ffn_hidden', 'ffn_out'}
   return tuple(site for site in SITES if site not in absent)
 
@@ -128,4 +128,5 @@ def check(config: ModelConfig, asked: Iterable[str]) -> None:
     if site not in have:
       raise ConfigError(
         f'site {site!r}: a model with mixer={config.mixer_name} and '
-        f'feed_forward={config.feed_forward!r} has the sites {", ".join(have)}')
+        f'feed_forward={config.feed_forward_name} has the sites '
+        f'{", ".join(have)}')

@@ -81,9 +81,9 @@ def _model(model: ModelConfig, sizes: Mapping[str, int]) -> list[str]:
   width = model.ff_width
   if width % tensor:
     problems.append(
-      f'model.ff_multiple: {model.ff_multiple:g} makes a feed-forward width of '
-      f'{width}, which is not divisible by mesh.tensor={tensor}; use a width '
-      f'of {_nearest(width, tensor)}, or mesh.tensor of '
+      f'model.feed_forward.multiple: a feed-forward width of {width} is not '
+      f'divisible by mesh.tensor={tensor}; use one of '
+      f'{_nearest(width, tensor)}, or mesh.tensor of '
       f'{_divisors(width, tensor)}')
   return problems
 

@@ -22,7 +22,7 @@ from experiments.runs.subject import Row, Subject
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, product
 from experiments.sweeps.experiment import Experiment, Part
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ModelConfig, PlainFeedForward
 from train import Config, TrainConfig
 
 # Eight seeds are the norm; what they cannot show is refused when it is planned.
@@ -33,8 +33,8 @@ STEPS = {'smoke': 10, 'cpu': 400}
 BASE = Config(
   model=ModelConfig(
     d_model=32, mixer=AttentionConfig(n_heads=2), position='none',
-    mask='bidirectional', norm='rms', activation='relu', ff_multiple=2.0,
-    base_width=32),
+    mask='bidirectional', norm='rms',
+    feed_forward=PlainFeedForward(2.0, 'relu'), base_width=32),
   data=DataConfig(
     PointerChasingConfig(symbols=7, hops=(1, 2), queries='all'),
     batch_size=48),

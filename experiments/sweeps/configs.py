@@ -13,7 +13,7 @@ from data import DataConfig
 from data.sources.text import TextConfig
 from experiments.machine.usage import UsageError, choose
 from experiments.sweeps import overrides
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, GatedFeedForward, ModelConfig
 from train import Config, MeshConfig, TrainConfig, programs
 
 # Where a config names no interval: the work that a crash can cost.
@@ -62,7 +62,7 @@ CONFIGS: dict[str, Config] = {
     ModelConfig(
       n_layers=22, d_model=2048,
       mixer=AttentionConfig(n_heads=32, n_kv_heads=4), norm='rms',
-      feed_forward='gated', activation='silu', ff_multiple=2.75,
+      feed_forward=GatedFeedForward(2.75, 'silu'),
       parameterisation='standard', vocab_size=32_000, dtype='bfloat16',
       remat='dots'),
     DataConfig(TextConfig(length=2048, tokenizer='bpe', vocab_size=32_000,

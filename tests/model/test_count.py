@@ -10,8 +10,9 @@ from model import count
 
 SWITCHES = [
   {}, {'layers': 'tied'}, {'feed_forward': 'gated', 'norm': 'rms'},
+  {'feed_forward': 'gated', 'bias': True, 'multiple': 2.6}, {'bias': False},
   {'feed_forward': 'none', 'unembedding': 'tied'},
-  {'position': 'learned', 'ff_multiple': 2.6},
+  {'position': 'learned', 'multiple': 2.6},
   {'unembedding': 'none', 'd_model': 24, 'vocab_size': 24}]
 
 

@@ -103,20 +103,42 @@ def test_dilation_grows_until_the_window_spans_the_input():
   np.testing.assert_array_equal(plain.mixer.dilations(plain, 16), [1] * 5)
 
 
-def test_identity_activation_makes_the_feed_forward_one_affine_map():
-  config = tiny.config(activation='identity')
+def fed(**changes):
+  """Parameters of a feed-forward, what it reads, and what it writes."""
+  config = tiny.config(**changes)
   p = jax.tree.map(lambda x: x[0], tiny.params(config)['stack']['ffn'])
   x_BTD = inputs()
-  out = tiny.jit(lambda: feed_forward.FeedForward(config).apply(
+  return p, x_BTD, tiny.jit(lambda: config.feed_forward.module(config).apply(
     {'params': p}, x_BTD, Sites({}, {})))()
+
+
+@pytest.mark.parametrize('bias', [True, False])
+def test_a_gated_feed_forward_equals_its_formula(bias):
+  p, x_BTD, out = fed(feed_forward='gated', activation='silu', bias=bias)
+  assert len(p) == (6 if bias else 3)
+  gate_BTF = x_BTD @ p['w_gate_DF'] + p.get('b_gate_F', 0)
+  h_BTF = (gate_BTF / (1 + np.exp(-gate_BTF))
+           * (x_BTD @ p['w_up_DF'] + p.get('b_up_F', 0)))
+  np.testing.assert_allclose(
+    out, h_BTF @ p['w_down_FD'] + p.get('b_down_D', 0), atol=1e-4)
+
+
+def test_a_plain_feed_forward_can_be_without_biases():
+  p, x_BTD, out = fed(activation='relu', bias=False)
+  np.testing.assert_allclose(
+    out, np.maximum(x_BTD @ p['w_up_DF'], 0) @ p['w_down_FD'], atol=1e-4)
+
+
+def test_identity_activation_makes_the_feed_forward_one_affine_map():
+  p, x_BTD, out = fed(activation='identity')
   w_DD = p['w_up_DF'] @ p['w_down_FD']
   b_D = p['b_up_F'] @ p['w_down_FD'] + p['b_down_D']
   np.testing.assert_allclose(out, x_BTD @ w_DD + b_D, atol=1e-4)
 
 
 @pytest.mark.parametrize(('name', 'low', 'high'), [
-  ('relu', 0, 5), ('gelu', -0.2, 5), ('silu', -0.3, 5), ('tanh', -1, 1),
-  ('sigmoid', 0, 1), ('identity', -5, 5)])
+  ('relu', 0, 5), ('gelu', -0.2, 5), ('gelu_exact', -0.2, 5),
+  ('silu', -0.3, 5), ('tanh', -1, 1), ('sigmoid', 0, 1), ('identity', -5, 5)])
 def test_activations_keep_to_their_range(name, low, high):
   y = feed_forward.ACTIVATIONS[name](np.linspace(-5, 5, 101))
   assert low <= y.min() < low + 0.2

@@ -21,15 +21,16 @@ def config(mixer='attention', **changes):
   position = 'rotary' if mixer == 'attention' else 'none'
   sizes = {'n_layers': 2, 'd_model': 8, 'n_heads': 2, 'vocab_size': 7,
            'max_length': LENGTH, 'position': position, 'unroll': 1, **changes}
-  own = {name: sizes[name] for name in fields(model.MIXERS[mixer])
-         if name in sizes}
-  shared = {name: sizes[name] for name in fields(model.ModelConfig)
-            if name in sizes}
-  return model.ModelConfig(mixer=model.MIXERS[mixer](**own), **shared)
+  sizes['mixer'] = part(model.MIXERS[mixer], sizes)
+  sizes['feed_forward'] = part(
+    model.FEED_FORWARDS[sizes.get('feed_forward', 'plain')], sizes)
+  return part(model.ModelConfig, sizes)
 
 
-def fields(kind):
-  return [field.name for field in dataclasses.fields(kind)]
+def part(kind, values):
+  """Of one kind, with those values that are its fields."""
+  return kind(**{field.name: values[field.name]
+                 for field in dataclasses.fields(kind) if field.name in values})
 
 
 @functools.cache

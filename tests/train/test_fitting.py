@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from data import DataConfig
-from model import AttentionConfig, ConfigError, ModelConfig
+from model import AttentionConfig, ConfigError, ModelConfig, PlainFeedForward
 from train import Config, MeshConfig, fitting, programs
 
 FITS = Config(
@@ -33,8 +33,8 @@ def test_what_fits_passes(axes):
   ({'model': {'mixer': AttentionConfig(n_heads=6, d_head=8)},
     'mesh': {'tensor': 4}},
    r'model.mixer.n_heads: 6 .*use 4 or 8, or mesh.tensor of 1, 2, 3$'),
-  ({'model': {'ff_multiple': 1.5}, 'mesh': {'tensor': 64}},
-   r'model.ff_multiple: 1.5 makes .*width of 96, .*use a width of 64 or 128'),
+  ({'model': {'feed_forward': PlainFeedForward(1.5)}, 'mesh': {'tensor': 64}},
+   r'model.feed_forward.multiple: .*width of 96 .*use one of 64 or 128'),
   ({'model': {'d_model': 72}, 'mesh': {'fsdp': 16}},
    r'model.d_model: 72 .*mesh.fsdp=16; use 64 or 80, or mesh.fsdp of 1, 2, 3'),
   ({'data': {'batch_size': 12}, 'mesh': {'data': 4, 'fsdp': 2}},

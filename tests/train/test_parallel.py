@@ -13,7 +13,14 @@ from data import DataConfig
 from data.sources.hop_string import HopStringConfig
 from data.sources.pointer_chasing import PointerChasingConfig
 from experiments.foresight import collectives
-from model import MIXERS, AttentionConfig, ModelConfig, parameterisation
+from model import (
+  MIXERS,
+  AttentionConfig,
+  GatedFeedForward,
+  ModelConfig,
+  PlainFeedForward,
+  parameterisation,
+)
 from train import (
   Config,
   MeshConfig,
@@ -34,8 +41,8 @@ EPSILON = 1e-3
 ATTENTION = ModelConfig(
   n_layers=2, d_model=16, unroll=1,
   mixer=AttentionConfig(n_heads=16, n_kv_heads=8, d_head=2),
-  feed_forward='gated', unembedding='tied', parameterisation='standard',
-  vocab_size=16)
+  feed_forward=GatedFeedForward(), unembedding='tied',
+  parameterisation='standard', vocab_size=16)
 BASE = Config(
   model=ATTENTION,
   data=DataConfig(HopStringConfig(length=16, symbols=5, hops=(1, 2)),
@@ -115,7 +122,8 @@ def test_every_mesh_equals_one_device(axes):
 @pytest.mark.parametrize(('mixer', 'changes'), [
   ('gru', {'position': 'learned', 'norm': 'rms'}),
   ('linear_recurrence', {'position': 'none', 'layers': 'tied'}),
-  ('convolution', {'position': 'sinusoidal', 'feed_forward': 'plain'}),
+  ('convolution', {'position': 'sinusoidal',
+                   'feed_forward': PlainFeedForward()}),
   ('dilated_convolution', {'position': 'learned'}),
   ('attention', {'position': 'alibi', 'unembedding': 'separate',
                  'remat': 'full'}),

@@ -48,7 +48,7 @@ from experiments.judge.declaration import Control, Effect, Rule, Stratum
 from experiments.sweeps import cost, overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, zipped
 from experiments.sweeps.experiment import Part
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ModelConfig, PlainFeedForward
 from train import programs
 from train.config import Config, TrainConfig
 
@@ -57,7 +57,7 @@ from train.config import Config, TrainConfig
 SMALL = Config(
   model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=2),
                     position='learned', mask='bidirectional', norm='rms',
-                    activation='relu', ff_multiple=2.0, base_width=32),
+                    feed_forward=PlainFeedForward(2.0, 'relu'), base_width=32),
   data=DataConfig(TreeConfig(symbols=4, levels=3), batch_size=128),
   train=TrainConfig(steps=1500, learning_rate=5e-3, weight_decay=0.3,
                     warmup_fraction=0.2, evaluation_batches=8))
@@ -88,7 +88,8 @@ HEIGHTS = {'smoke': (2,), 'cpu': (3,), 'cpu-long': (3, 4),
 PUBLISHED = Config(
   model=ModelConfig(n_layers=4, d_model=128, mixer=AttentionConfig(n_heads=1),
                     position='sinusoidal', mask='bidirectional',
-                    norm_placement='post', activation='relu', ff_multiple=16.0,
+                    norm_placement='post',
+                    feed_forward=PlainFeedForward(16.0, 'relu'),
                     parameterisation='standard'),
   data=DataConfig(TreeConfig(symbols=4, levels=4), batch_size=32),
   train=TrainConfig(learning_rate=1e-4, weight_decay=0.0, warmup_fraction=0.0,

@@ -34,7 +34,8 @@ from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell, Pins
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.task import Exact
-from model.feed_forward import ACTIVATIONS, FeedForward
+from model.config import Activation
+from model.feed_forward import ACTIVATIONS, PlainFeedForward
 from model.sites import Sites
 
 WEIGHTS = range(3)
@@ -42,9 +43,7 @@ FURTHEST = (1e2, 1e4)
 LENGTH = 12
 SAME, OTHER = 1e-5, 1e-3
 BOUNDED = ('tanh', 'sigmoid')
-UNBOUNDED = ('relu', 'gelu', 'silu')
-
-Activation = Callable[[jax.Array], jax.Array]
+UNBOUNDED = ('relu', 'gelu', 'gelu_exact', 'silu')
 
 
 def sweep(preset: str, pins: Pins) -> tuple[Cell, ...]:
@@ -64,17 +63,17 @@ def measure(subject: Subject) -> list[Row]:
     return [*reach(ACTIVATIONS[name]), *collapse(name)]
 
 
-def reach(activation: Activation) -> list[Row]:
+def reach(activation: Callable[[jax.Array], jax.Array]) -> list[Row]:
   """The largest size of an activation's output over |x| <= 100, and 10,000."""
   return [Row('largest_size', float(jnp.abs(activation(jnp.linspace(
     -furthest, furthest, 20_001, dtype=jnp.float32))).max()),
     {'inputs_up_to': int(furthest)}) for furthest in FURTHEST]
 
 
-def collapse(name: str) -> list[Row]:
+def collapse(name: Activation) -> list[Row]:
   """How far a feed-forward is from the one matrix W1 W2 with a bias."""
-  config = layer.config(activation=name)
-  network = FeedForward(config)
+  config = layer.config(feed_forward=PlainFeedForward(activation=name))
+  network = config.feed_forward.module(config)
 
   @functools.partial(jax.jit, compiler_options=layer.QUICK)
   def apply(params: Any, x_BTD: Any) -> jax.Array:

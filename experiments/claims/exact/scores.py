@@ -10,6 +10,7 @@ it, the values that attention mixed by the scores.
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
@@ -22,7 +23,8 @@ from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell, Pins
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.task import Exact
-from model.feed_forward import ACTIVATIONS
+from model.config import Activation
+from model.feed_forward import ACTIVATIONS, PlainFeedForward
 from model.norm import EPSILON
 
 WEIGHTS = range(3)
@@ -47,9 +49,10 @@ def measure(subject: Subject) -> list[Row]:
     return block(activation)
 
 
-def block(activation: str) -> list[Row]:
+def block(activation: Activation) -> list[Row]:
   """That of one block with an activation."""
-  config = layer.config(activation=activation, vocab_size=64)
+  config = layer.config(
+    feed_forward=PlainFeedForward(activation=activation), vocab_size=64)
   tokens_BT = np.random.default_rng(0).integers(64, size=(4, LENGTH))
   taps = dict.fromkeys(('attention_pattern', 'resid_mid', 'ffn_out'))
   run = jax.jit(functools.partial(model.apply, config, taps=taps),
@@ -80,7 +83,7 @@ def formula(params: dict[str, np.ndarray], x_BTD: np.ndarray,
             activation: str) -> np.ndarray:
   """W2 act(W1 x + b1) + b2."""
   h_BTF = x_BTD @ params['w_up_DF'] + params['b_up_F']
-  act_BTF = np.asarray(ACTIVATIONS[activation](np.float32(h_BTF)), np.float64)
+  act_BTF = np.asarray(ACTIVATIONS[activation](jnp.float32(h_BTF)), np.float64)
   return act_BTF @ params['w_down_FD'] + params['b_down_D']
 
 

@@ -144,8 +144,9 @@ def _empty(source: PointerChasing, width: int, n_layers: int, d_head: int,
   config = model.ModelConfig(
     n_layers=n_layers, d_model=width,
     mixer=model.AttentionConfig(n_heads=2, d_head=d_head), position='none',
-    mask='bidirectional', norm='rms', activation='relu',
-    ff_multiple=units / width, parameterisation='standard',
+    mask='bidirectional', norm='rms',
+    feed_forward=model.PlainFeedForward(units / width, 'relu'),
+    parameterisation='standard',
     vocab_size=source.vocab_size, max_length=source.length)
   return config, jax.tree.map(
     lambda leaf: np.zeros(leaf.shape, np.float32),

@@ -93,8 +93,9 @@ def _config(source: Tree, width: int, n_layers: int) -> model.ModelConfig:
     n_layers=n_layers, d_model=width, mixer=model.AttentionConfig(
       n_heads=1, d_head=max(source.length, source.symbols)),
     position='learned',
-    mask='bidirectional', norm='rms', activation='relu',
-    ff_multiple=units / width, parameterisation='standard',
+    mask='bidirectional', norm='rms',
+    feed_forward=model.PlainFeedForward(units / width, 'relu'),
+    parameterisation='standard',
     vocab_size=source.vocab_size, max_length=source.length)
 
 

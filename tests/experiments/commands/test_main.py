@@ -200,7 +200,7 @@ def test_config_says_where_values_come_from(tmp_path, capsys):
   assert 'command line' in origin['model.norm']
   assert 'swept' in origin['model.n_layers']
   assert 'preset cpu' in origin['data.batch_size']
-  assert 'default' in origin['model.activation']
+  assert 'default' in origin['model.feed_forward.activation']
 
 
 @pytest.mark.parametrize('verb', ['plan', 'status', 'results', 'report', 'run'])
