@@ -1,0 +1,162 @@
+"""Llama and what is built like it: SmolLM, Mistral, Qwen 2 and 3.
+
+Touvron et al., 2023; Jiang et al., 2023; Yang et al., 2024 and 2025. One table
+reads them all; what differs is which biases and norms there are, and what a
+config leaves out.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from model.attention import AttentionConfig
+from model.config import ConfigError, ModelConfig
+from model.pretrained.family import Family
+from model.pretrained.settings import THEIR_ACTIVATIONS, Settings
+from model.pretrained.table import Entry
+
+MOST_LAYERS = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """What a `model_type` takes where its config does not say.
+
+  The defaults of its config class in transformers 5.
+
+  Attributes:
+    longest: max_position_embeddings.
+    kv_heads: num_key_value_heads; 0: as many as heads.
+    head: head_dim; 0: hidden_size / num_attention_heads.
+    window: sliding_window; 0: none.
+  """
+
+  longest: int
+  kv_heads: int = 0
+  head: int = 0
+  window: int = 0
+
+
+KINDS = {
+  'llama': Kind(longest=2048),
+  'mistral': Kind(longest=131_072, kv_heads=8, window=4096),
+  'qwen2': Kind(longest=32_768, kv_heads=32, window=4096),
+  'qwen3': Kind(longest=32_768, kv_heads=32, head=128, window=4096),
+}
+
+
+def config(values: Mapping[str, Any]) -> ModelConfig:
+  """Their config in our words.
+
+  Raises:
+    UnreadableModel: a key that is wrong, or that we cannot express.
+  """
+  theirs = Settings(values)
+  kind = theirs.word('model_type', KINDS, 'llama')
+  longest = theirs.count('max_position_embeddings', KINDS[kind].longest)
+  window = _window(theirs, kind)
+  width = theirs.count('hidden_size')
+  return ModelConfig(
+    n_layers=theirs.count('num_hidden_layers', most=MOST_LAYERS),
+    d_model=width,
+    mixer=_attention(theirs, kind, width),
+    position='rotary',
+    norm='rms',
+    feed_forward='gated',
+    ff_multiple=theirs.count('intermediate_size') / width,
+    activation=theirs.activation('hidden_act', 'silu'),
+    unembedding=('tied' if theirs.flag('tie_word_embeddings', False)
+                 else 'separate'),
+    parameterisation='standard',
+    vocab_size=theirs.count('vocab_size'),
+    max_length=min(longest, window or longest),
+  )
+
+
+def _attention(theirs: Settings, kind: str, width: int) -> AttentionConfig:
+  """Heads, biases and norms."""
+  heads = theirs.count('num_attention_heads')
+  # Where it says null, as where Llama says nothing, there is one for each head.
+  said = 'num_key_value_heads' in theirs.values
+  groups = theirs.count('num_key_value_heads',
+                        heads if said else KINDS[kind].kv_heads or heads)
+  if heads % groups:
+    raise theirs.refuse('num_key_value_heads', f'{groups} does not divide '
+                        f'num_attention_heads={heads}; correct it')
+  head = theirs.count('head_dim', KINDS[kind].head or width // heads)
+  if not head or head % 2:
+    raise theirs.refuse('head_dim', f'{head} is not an even width of a head; '
+                                    'correct it')
+  return AttentionConfig(n_heads=heads, n_kv_heads=groups, d_head=head)
+
+
+def _window(theirs: Settings, kind: str) -> int:
+  """How far attention looks back; 0: to the start."""
+  if not KINDS[kind].window:
+    return 0
+  if kind == 'mistral':
+    # Null means none here, and absence does not.
+    said = 'sliding_window' in theirs.values
+    return theirs.count('sliding_window', 0 if said else KINDS[kind].window)
+  if not theirs.flag('use_sliding_window', False):
+    return 0
+  window = theirs.count('sliding_window', KINDS[kind].window)
+  layers = theirs.values.get('layer_types')
+  if layers is not None:
+    return window if 'sliding_attention' in layers else 0
+  first = theirs.count('max_window_layers', 28, least=0)
+  return window if first < theirs.count('num_hidden_layers') else 0
+
+
+def theirs(config: ModelConfig) -> dict[str, Any]:
+  """Our config as a Llama."""
+  mixer = config.mixer
+  if not isinstance(mixer, AttentionConfig):
+    raise ConfigError(f'model.mixer: a Llama has attention, not {mixer}')
+  return {
+    'architectures': ['LlamaForCausalLM'],
+    'model_type': 'llama',
+    'hidden_size': config.d_model,
+    'intermediate_size': config.ff_width,
+    'num_hidden_layers': config.n_layers,
+    'num_attention_heads': mixer.n_heads,
+    'num_key_value_heads': mixer.kv_heads,
+    'head_dim': mixer.head_width(config),
+    'hidden_act': THEIR_ACTIVATIONS[config.activation],
+    'max_position_embeddings': config.max_length,
+    'vocab_size': config.vocab_size,
+    'tie_word_embeddings': config.unembedding == 'tied',
+  }
+
+
+def table(config: ModelConfig) -> tuple[Entry, ...]:
+  """The entries of one config."""
+  attention, mlp = 'model.layers.{layer}.self_attn', 'model.layers.{layer}.mlp'
+  found = [
+    Entry('model.embed_tokens.weight', 'token_embedding/embedding_VD', 'V D'),
+    Entry('model.layers.{layer}.input_layernorm.weight',
+          'stack/mixer_norm/scale_D', 'D'),
+    Entry(f'{attention}.q_proj.weight', 'stack/mixer/w_q_DHK', '(H K) D'),
+    Entry(f'{attention}.k_proj.weight', 'stack/mixer/w_k_DGK', '(G K) D'),
+    Entry(f'{attention}.v_proj.weight', 'stack/mixer/w_v_DGK', '(G K) D'),
+    Entry(f'{attention}.o_proj.weight', 'stack/mixer/w_o_HKD', 'D (H K)'),
+    Entry('model.layers.{layer}.post_attention_layernorm.weight',
+          'stack/ffn_norm/scale_D', 'D'),
+    Entry(f'{mlp}.gate_proj.weight', 'stack/ffn/w_gate_DF', 'F D'),
+    Entry(f'{mlp}.up_proj.weight', 'stack/ffn/w_up_DF', 'F D'),
+    Entry(f'{mlp}.down_proj.weight', 'stack/ffn/w_down_FD', 'D F'),
+    Entry('model.norm.weight', 'norm/scale_D', 'D'),
+  ]
+  if config.unembedding == 'separate':
+    found += [Entry('lm_head.weight', 'unembedding/w_DV', 'V D')]
+  return tuple(found)
+
+
+LLAMA = Family(
+  name='llama', model_types=tuple(KINDS), config=config, theirs=theirs,
+  table=table,
+  # Old files keep the rotary frequencies.
+  ignored=(r'model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$',),
+  # A model without its head leaves out where it is.
+  spellings=((r'^(embed_tokens|layers|norm)\.', r'model.\1.'),),
+  copies={'lm_head.weight': 'model.embed_tokens.weight'})
