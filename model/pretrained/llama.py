@@ -11,6 +11,7 @@ from typing import Any
 
 from model.attention import AttentionConfig
 from model.config import ConfigError, ModelConfig
+from model.feed_forward import GatedFeedForward
 from model.pretrained.family import Family
 from model.pretrained.settings import THEIR_ACTIVATIONS, Settings
 from model.pretrained.table import Entry
@@ -62,9 +63,10 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     mixer=_attention(theirs, kind, width),
     position='rotary',
     norm='rms',
-    feed_forward='gated',
-    ff_multiple=theirs.count('intermediate_size') / width,
-    activation=theirs.activation('hidden_act', 'silu'),
+    feed_forward=GatedFeedForward(
+      multiple=theirs.count('intermediate_size') / width,
+      activation=theirs.activation('hidden_act', 'silu'),
+      bias=kind == 'llama' and theirs.flag('mlp_bias', False)),
     unembedding=('tied' if theirs.flag('tie_word_embeddings', False)
                  else 'separate'),
     parameterisation='standard',
@@ -110,9 +112,11 @@ def _window(theirs: Settings, kind: str) -> int:
 
 def theirs(config: ModelConfig) -> dict[str, Any]:
   """Our config as a Llama."""
-  mixer = config.mixer
+  mixer, feed_forward = config.mixer, config.feed_forward
   if not isinstance(mixer, AttentionConfig):
     raise ConfigError(f'model.mixer: a Llama has attention, not {mixer}')
+  if not isinstance(feed_forward, GatedFeedForward):
+    raise ConfigError('model.feed_forward: a Llama has gated')
   return {
     'architectures': ['LlamaForCausalLM'],
     'model_type': 'llama',
@@ -122,7 +126,7 @@ def theirs(config: ModelConfig) -> dict[str, Any]:
     'num_attention_heads': mixer.n_heads,
     'num_key_value_heads': mixer.kv_heads,
     'head_dim': mixer.head_width(config),
-    'hidden_act': THEIR_ACTIVATIONS[config.activation],
+    'hidden_act': THEIR_ACTIVATIONS[feed_forward.activation],
     'max_position_embeddings': config.max_length,
     'vocab_size': config.vocab_size,
     'tie_word_embeddings': config.unembedding == 'tied',
@@ -149,6 +153,11 @@ def table(config: ModelConfig) -> tuple[Entry, ...]:
   ]
   if config.unembedding == 'separate':
     found += [Entry('lm_head.weight', 'unembedding/w_DV', 'V D')]
+  assert isinstance(config.feed_forward, GatedFeedForward)
+  if config.feed_forward.bias:
+    found += [Entry(f'{mlp}.gate_proj.bias', 'stack/ffn/b_gate_F', 'F'),
+              Entry(f'{mlp}.up_proj.bias', 'stack/ffn/b_up_F', 'F'),
+              Entry(f'{mlp}.down_proj.bias', 'stack/ffn/b_down_D', 'D')]
   return tuple(found)
 
 
