@@ -5,7 +5,7 @@ parameter is ever whole in the host's memory but where a device holds it whole.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from model.config import ModelConfig
 from model.pretrained import table
 from model.pretrained.checkpoint import Checkpoint, UnreadableModel
 from model.pretrained.family import Family
-from model.pretrained.table import PIECES, Entry, Ranges, Sizes, Table
+from model.pretrained.table import PIECES, Entry, Ranges, Sizes
 
 Params = dict[str, Any]
 
@@ -39,7 +39,6 @@ def load(family: Family, config: ModelConfig, checkpoint: Checkpoint,
   """
   names = matched(family, config, checkpoint)
   entries = family.table(config)
-  _check_copies(family, checkpoint, names, entries)
   known, many = table.sizes(config), table.pieces(entries)
   params: Params = {}
   for entry in entries:
@@ -74,8 +73,8 @@ def matched(family: Family, config: ModelConfig,
   """What each tensor of the table is called in a checkpoint.
 
   Raises:
-    UnreadableModel: one is missing, left over, of another shape, or stored in
-      a way that cannot be read.
+    UnreadableModel: one is missing, left over, of another shape, stored in a
+      way that cannot be read, or no copy of what it should repeat.
   """
   names: dict[str, str] = {}
   for name in checkpoint.tensors:
@@ -84,7 +83,8 @@ def matched(family: Family, config: ModelConfig,
       raise UnreadableModel(f'tensor {name!r} is there as {names[spelled]!r} '
                             'too; remove one')
     names[spelled] = name
-  expected = table.tensors(family.table(config), config)
+  entries = family.table(config)
+  expected = table.tensors(entries, config)
   for name, shape in expected.items():
     if name not in names:
       raise UnreadableModel(
@@ -105,6 +105,7 @@ def matched(family: Family, config: ModelConfig,
       raise UnreadableModel(
         f'tensor {name!r} has no place in a {family.name} model of this config '
         f'({config.n_layers} layers); correct the config, or remove it')
+  _check_copies(family, checkpoint, names, expected)
   return names
 
 
@@ -116,11 +117,10 @@ def _nearest(name: str, names: Mapping[str, str]) -> str:
 
 
 def _check_copies(family: Family, checkpoint: Checkpoint,
-                  names: Mapping[str, str], entries: Table) -> None:
+                  names: Mapping[str, str], expected: Collection[str]) -> None:
   """Refuses a tensor that should repeat another and does not."""
-  own = {entry.theirs for entry in entries}
   for copy, original in family.copies.items():
-    if copy not in names or copy in own:
+    if copy not in names or copy in expected:
       continue
     copy, original = names[copy], names[original]
     found, other = checkpoint.tensors[copy], checkpoint.tensors[original]
