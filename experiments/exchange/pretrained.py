@@ -6,18 +6,23 @@ import functools
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from data.text import tokenizer as tokenizers
 from data.text.tokenizer import Tokenizer
+from experiments.exchange.sentences import Pooling
 from model.config import ModelConfig
+from model.pretrained import loading
+from model.pretrained.family import Family
+from train import placement
 
 Params = dict[str, Any]
 Form = Literal['hugging face', 'gguf', 'imported']
-Pooling = Literal['', 'mean', 'cls']
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Opened(abc.ABC):
   """What is known of a pretrained model before its parameters are read.
 
@@ -26,7 +31,7 @@ class Opened(abc.ABC):
     form: of that.
     family: name of the table that reads it (`model.pretrained.FAMILIES`).
     config: the model, its layers looped and never unrolled.
-    stored: the dtypes that its tensors have on disk, in words.
+    stored: the dtypes that its tensors had where they come from, in words.
     tokenizer_file: its vocabulary, as the name and the bytes of a file.
     pooling: how a sentence encoder makes one vector of many; '' for others.
     normalized: whether that vector gets length 1.
@@ -43,7 +48,11 @@ class Opened(abc.ABC):
 
   @functools.cached_property
   def tokenizer(self) -> Tokenizer | None:
-    """Its tokenizer; None where it brings none."""
+    """Its tokenizer; None where it brings none.
+
+    Raises:
+      InputError: its file is damaged, or needs a package.
+    """
     if self.tokenizer_file is None:
       return None
     name, content = self.tokenizer_file
@@ -59,8 +68,17 @@ class Opened(abc.ABC):
     """Reads its parameters, each device its own share.
 
     Args:
-      mesh: the devices; the default device when not given.
+      mesh: the devices; the first one when not given.
 
     Raises:
       UnreadableModel: a tensor is damaged.
     """
+
+
+def shardings(family: Family, config: ModelConfig, mesh: Mesh | None) -> Any:
+  """Where the parameters of a model belong; None without a mesh."""
+  if mesh is None:
+    return None
+  return placement.parameter_shardings(loading.nested({
+    path: jax.ShapeDtypeStruct(shape, jnp.float32)
+    for path, shape in loading.shapes(family, config).items()}), mesh)

@@ -5,8 +5,8 @@ parameter is ever whole in the host's memory but where a device holds it whole.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,6 +24,18 @@ BLOCK = 2**24  # numbers read at a time: 64 MiB
 ALIGNMENT = 64  # bytes
 
 
+class Part(NamedTuple):
+  """One of our parameters, of which slices can be read.
+
+  Attributes:
+    shape: of the whole.
+    read: gives a slice of it, as float32, for a slice of each axis.
+  """
+
+  shape: tuple[int, ...]
+  read: Callable[[Any], np.ndarray]
+
+
 def load(family: Family, config: ModelConfig, checkpoint: Checkpoint,
          shardings: Any = None) -> Params:
   """Reads a model's parameters, float32, into where they belong.
@@ -37,20 +49,54 @@ def load(family: Family, config: ModelConfig, checkpoint: Checkpoint,
   Raises:
     UnreadableModel: names or shapes are others; before anything is read.
   """
+  return placed(parts(family, config, checkpoint), shardings)
+
+
+def parts(family: Family, config: ModelConfig,
+          checkpoint: Checkpoint) -> dict[str, Part]:
+  """What can be read of a checkpoint, by the path of our parameter.
+
+  Raises:
+    UnreadableModel: names or shapes are others; before anything is read.
+  """
   names = matched(family, config, checkpoint)
   entries = family.table(config)
   known, many = table.sizes(config), table.pieces(entries)
-  params: Params = {}
-  for entry in entries:
-    sizes = {**known, PIECES: many[entry.theirs]}
-    array = _read(entry, sizes, checkpoint, names, _at(shardings, entry.ours))
-    *path, key = entry.ours.split('/')
-    part = params
-    for step in path:
+  return {entry.ours: _part(entry, {**known, PIECES: many[entry.theirs]},
+                            checkpoint, names) for entry in entries}
+
+
+def placed(parts: Mapping[str, Part], shardings: Any = None) -> Params:
+  """Reads parameters into where they belong.
+
+  Args:
+    parts: by the path of the parameter.
+    shardings: a tree like the parameters; the first device when not given.
+  """
+  here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  # One after the other, so that the host holds one at a time.
+  return nested({path: jax.block_until_ready(jax.make_array_from_callback(
+    part.shape, _at(shardings, path) or here, part.read))
+    for path, part in parts.items()})
+
+
+def shapes(family: Family, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+  """The shape of each parameter by its path, those of the stack with N."""
+  known = table.sizes(config)
+  return {entry.ours: tuple(known[letter] for letter in _axes(entry))
+          for entry in family.table(config)}
+
+
+def nested(flat: Mapping[str, Any]) -> Params:
+  """A tree of what is known by path."""
+  tree: Params = {}
+  for path, value in flat.items():
+    *above, key = path.split('/')
+    part = tree
+    for step in above:
       part = part.setdefault(step, {})
-    # Before the next is read, so that the host holds one at a time.
-    part[key] = jax.block_until_ready(array)
-  return params
+    part[key] = value
+  return tree
 
 
 def unload(family: Family, config: ModelConfig,
@@ -124,42 +170,42 @@ def _check_copies(family: Family, checkpoint: Checkpoint,
       continue
     copy, original = names[copy], names[original]
     found, other = checkpoint.tensors[copy], checkpoint.tensors[original]
-    rows = max(1, BLOCK * found.shape[0] // math.prod(found.shape))
     if found.shape != other.shape or not all(
         np.array_equal(checkpoint.read(copy, part),
                        checkpoint.read(original, part))
-        for part in _blocks(found.shape, rows)):
+        for part in blocks(found.shape, BLOCK)):
       raise UnreadableModel(
         f'tensor {copy!r} is not {original!r}, to which the config ties it; '
         'set tie_word_embeddings to false')
 
 
-def _blocks(shape: tuple[int, ...], rows: int) -> Iterator[tuple[slice, ...]]:
-  """All of a tensor, so many rows at a time."""
+def blocks(shape: Sequence[int], size: int) -> Iterator[tuple[slice, ...]]:
+  """Cuts an array along its first axis into blocks of about `size` numbers."""
+  rows = max(1, size // math.prod(shape[1:]))
   for start in range(0, shape[0], rows):
     yield (slice(start, min(start + rows, shape[0])),
-           *(slice(0, size) for size in shape[1:]))
+           *(slice(0, length) for length in shape[1:]))
 
 
-def _read(entry: Entry, sizes: Sizes, checkpoint: Checkpoint,
-          names: Mapping[str, str], sharding: Any) -> jax.Array:
-  """One of our parameters, stacked, on its devices."""
-  letters = ('N' if entry.stacked else '') + entry.letters
-  shape = tuple(sizes[letter] for letter in letters)
+def _axes(entry: Entry) -> str:
+  return ('N' if entry.stacked else '') + entry.letters
 
-  def share(index: tuple[slice, ...] | None) -> np.ndarray:
-    assert index is not None
+
+def _part(entry: Entry, sizes: Sizes, checkpoint: Checkpoint,
+          names: Mapping[str, str]) -> Part:
+  """One of our parameters, stacked."""
+  letters = _axes(entry)
+
+  def share(index: tuple[slice, ...]) -> np.ndarray:
     ranges = {letter: range(*part.indices(sizes[letter]))
               for letter, part in zip(letters, index)}
-    out = _empty([len(ranges[letter]) for letter in letters])
+    out = empty([len(ranges[letter]) for letter in letters])
     layers = ranges.pop('N') if entry.stacked else range(1)
     for layer, place in zip(layers, out if entry.stacked else [out]):
       _fill(place, entry, sizes, checkpoint, names[entry.name(layer)], ranges)
     return out
 
-  if sharding is None:
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  return jax.make_array_from_callback(shape, sharding, share)
+  return Part(tuple(sizes[letter] for letter in letters), share)
 
 
 def _fill(out: np.ndarray, entry: Entry, sizes: Sizes, checkpoint: Checkpoint,
@@ -177,7 +223,7 @@ def _fill(out: np.ndarray, entry: Entry, sizes: Sizes, checkpoint: Checkpoint,
                             {**ranges, letter: block})
 
 
-def _empty(shape: list[int]) -> np.ndarray:
+def empty(shape: Sequence[int]) -> np.ndarray:
   """A float32 array that XLA:CPU takes over without a copy."""
   size = 4 * math.prod(shape)
   memory = np.empty(size + ALIGNMENT, np.uint8)

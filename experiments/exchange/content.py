@@ -1,0 +1,54 @@
+"""What names a model's content, whatever form it lies there in.
+
+The same values under the same config are the same model: in one file or many,
+in float32 or in a dtype that float32 holds, with any prefix of the names.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from model.config import ModelConfig
+from model.pretrained import loading, table
+from model.pretrained.checkpoint import Checkpoint
+from model.pretrained.family import Family
+from train import serialization
+
+
+def tensors(family: Family, config: ModelConfig,
+            checkpoint: Checkpoint) -> dict[str, str]:
+  """The sha256 of every tensor's float32 values in C order.
+
+  Returns:
+    {name, as the family's table spells it: hex digits}.
+  """
+  names = loading.matched(family, config, checkpoint)
+  shapes = table.tensors(family.table(config), config)
+
+  def digest(name: str, shape: tuple[int, ...]) -> str:
+    return sha256(shape, lambda index: checkpoint.read(names[name], index))
+
+  return {name: digest(name, shape) for name, shape in shapes.items()}
+
+
+def sha256(shape: tuple[int, ...],
+           read: Callable[[tuple[slice, ...]], np.ndarray]) -> str:
+  """The hash of an array's float32 values in C order, read in blocks.
+
+  Args:
+    shape: of the whole.
+    read: gives a slice of it.
+  """
+  found = hashlib.sha256()
+  for index in loading.blocks(shape, loading.BLOCK):
+    found.update(np.asarray(read(index), '<f4').tobytes())
+  return found.hexdigest()
+
+
+def fingerprint(config: ModelConfig, hashes: Mapping[str, str]) -> str:
+  """Sixteen hex digits that name a config and tensors."""
+  text = json.dumps([serialization.differing(config), dict(hashes)],
+                    sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]

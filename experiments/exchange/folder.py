@@ -1,0 +1,214 @@
+"""The imported folder: a pretrained model as our own stacked parameters.
+
+    fathom.json                      config, where it came from, all hashes
+    parameters-00001.safetensors     float32, about 1 GiB each
+    tokenizer.json, tokenizer.model  its vocabulary, where it has one
+    parity.json                      what a comparison gave, where one was made
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jax.sharding import Mesh
+
+from data import durable
+from data.errors import InputError
+from experiments.exchange import shards
+from experiments.exchange.foreign import Foreign
+from experiments.exchange.pretrained import Opened, Params, shardings
+from experiments.exchange.shards import Piece, Pieces
+from model import pretrained
+from model.config import ModelConfig
+from model.pretrained import loading
+from model.pretrained.checkpoint import UnreadableModel, inside, json_object
+from model.pretrained.family import Family
+from train import serialization
+
+RECORD = 'fathom.json'
+PARITY = 'parity.json'
+SCHEMA = 1
+AGAIN = 'copy the folder again, or import the model into another one'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Imported(Opened):
+  """A model that `fathom import` wrote.
+
+  Attributes:
+    source: what its file or folder was called.
+    recorded: its fingerprint.
+    tensors: the sha256 of every tensor of theirs, under its family's name.
+    pieces: what each parameter is made of, by its path.
+  """
+
+  source: str
+  recorded: str
+  tensors: Mapping[str, str]
+  pieces: Pieces
+
+  @property
+  def fingerprint(self) -> str:
+    """As it was when the folder was written."""
+    return self.recorded
+
+  def params(self, mesh: Mesh | None = None) -> Params:
+    """Reads its parameters; the first time, each is held to its hash."""
+    self._verified  # noqa: B018
+    return loading.placed(
+      shards.parts(self.path, self.pieces),
+      shardings(pretrained.FAMILIES[self.family], self.config, mesh))
+
+  @functools.cached_property
+  def _verified(self) -> None:
+    with _mended():
+      shards.verify(self.path, self.pieces)
+
+
+def read(folder: Path) -> Imported:
+  """Opens an imported folder; names and shapes are checked, no value is read.
+
+  Raises:
+    UnreadableModel: naming the file, and the fix.
+  """
+  record = recorded(folder)
+  place = folder / RECORD
+  family = pretrained.FAMILIES.get(record['family'])
+  if family is None:
+    raise UnreadableModel(f'{place}: family {record["family"]!r} is none of '
+                          f'{", ".join(pretrained.FAMILIES)}; use the version '
+                          'of Fathom that wrote it')
+  config = serialization.from_dict(ModelConfig, record['config'],
+                                   f'{place}: config.')
+  config.validate()
+  pieces = {path: tuple(Piece(**{**piece, 'shape': tuple(piece['shape'])})
+                        for piece in own)
+            for path, own in record['parameters'].items()}
+  with _mended():
+    shards.check(folder, pieces, loading.shapes(family, config))
+  return Imported(
+    path=folder, form='imported', family=family.name, config=config,
+    stored=record['stored'], pooling=record['pooling'],
+    normalized=record['normalized'], source=record['source'],
+    recorded=record['fingerprint'], tensors=record['tensors'], pieces=pieces,
+    tokenizer_file=_vocabulary(folder, record['tokenizer']))
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+  """What `fathom.json` says.
+
+  Raises:
+    UnreadableModel: it is not as it was written, or of another version.
+  """
+  path = inside(folder, RECORD)
+  record = json_object(path)
+  if record.get('schema') != SCHEMA:
+    raise UnreadableModel(f'{path}: schema {record.get("schema")!r} is of '
+                          f'another version of Fathom; {AGAIN}')
+  if record.pop('checksum', None) != _checksum(record):
+    raise UnreadableModel(f'{path}: is not what was written; {AGAIN}')
+  return record
+
+
+def write(model: Foreign, out: Path) -> Imported:
+  """Imports a model into a folder, which is whole or not there.
+
+  Raises:
+    InputError: the folder is there, or the disk is too small.
+  """
+  check_free(out)
+  size = float32_bytes(model.table, model.config)
+  out.parent.mkdir(parents=True, exist_ok=True)
+  free = shutil.disk_usage(out.parent).free
+  if free < size:
+    raise InputError(f'--out={out}: the parameters need {size:,} bytes, and '
+                     f'{free:,} are free there; free space, or name another '
+                     'disk')
+  with _partial(out) as folder:
+    pieces = shards.write(folder, loading.parts(model.table, model.config,
+                                                model.checkpoint))
+    vocabulary = None
+    if model.tokenizer_file:
+      name, vocabulary_bytes = model.tokenizer_file
+      with durable.written(folder / name) as file:
+        file.write(vocabulary_bytes)
+      vocabulary = {'file': name,
+                    'sha256': hashlib.sha256(vocabulary_bytes).hexdigest()}
+    record = {
+      'schema': SCHEMA, 'source': model.path.resolve().name,
+      'form': model.form, 'family': model.family, 'stored': model.stored,
+      'config': serialization.as_dict(model.config),
+      'fingerprint': model.fingerprint, 'tensors': dict(model.tensors),
+      'parameters': {path: [dataclasses.asdict(piece) for piece in own]
+                     for path, own in pieces.items()},
+      'tokenizer': vocabulary, 'pooling': model.pooling,
+      'normalized': model.normalized}
+    record = json.loads(json.dumps(record))  # as it will be read
+    durable.write_json(folder / RECORD, {**record,
+                                         'checksum': _checksum(record)})
+  return read(out)
+
+
+def float32_bytes(family: Family, config: ModelConfig) -> int:
+  """The size of a model's parameters in float32."""
+  return 4 * sum(map(math.prod, loading.shapes(family, config).values()))
+
+
+def check_free(out: Path) -> None:
+  """Raises InputError where something lies in the way of a new folder."""
+  if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    raise InputError(f'--out={out} is there already, and is not overwritten; '
+                     'name another folder, or remove it')
+
+
+@contextlib.contextmanager
+def _partial(out: Path) -> Iterator[Path]:
+  """A folder to fill, which gets its name when all of it is there."""
+  for left in out.parent.glob(f'.{out.name}.*{durable.PARTIAL}'):
+    number = left.name.removesuffix(durable.PARTIAL).rpartition('.')[2]
+    if number.isdigit() and not psutil.pid_exists(int(number)):
+      shutil.rmtree(left)
+  partial = out.with_name(f'.{out.name}.{os.getpid()}{durable.PARTIAL}')
+  try:
+    with durable.named(partial):
+      partial.mkdir()
+      yield partial
+      durable.sync(partial)
+      partial.rename(out)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+  durable.sync(out.parent)
+
+
+@contextlib.contextmanager
+def _mended() -> Iterator[None]:
+  """Has what is wrong with a folder say what to do."""
+  try:
+    yield
+  except UnreadableModel as error:
+    raise UnreadableModel(f'{error}; {AGAIN}') from None
+
+
+def _vocabulary(folder: Path,
+                said: Mapping[str, str] | None) -> tuple[str, bytes] | None:
+  if said is None:
+    return None
+  path = inside(folder, said['file'])
+  model = path.read_bytes()
+  if hashlib.sha256(model).hexdigest() != said['sha256']:
+    raise UnreadableModel(f'{path}: is not what was written; {AGAIN}')
+  return path.name, model
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+  text = json.dumps(record, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()

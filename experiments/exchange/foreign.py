@@ -1,0 +1,100 @@
+"""Models in the forms of others: a Hugging Face folder, a GGUF file."""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+from experiments.exchange import content, sentences
+from experiments.exchange.pretrained import Form, Opened, Params, shardings
+from experiments.exchange.sentences import Pooling
+from model import pretrained
+from model.config import ModelConfig
+from model.pretrained import folder, loading
+from model.pretrained.checkpoint import Checkpoint, inside
+from model.pretrained.family import Family
+from model.pretrained.table import tensors
+
+VOCABULARIES = ('tokenizer.json', 'tokenizer.model')  # the first that is there
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Foreign(Opened):
+  """A model whose tensors have others' names and shapes.
+
+  Attributes:
+    table: the family that reads them.
+    checkpoint: where they lie.
+    left_out: names of the tensors that carry nothing of ours.
+  """
+
+  table: Family
+  checkpoint: Checkpoint
+  left_out: tuple[str, ...] = ()
+
+  @functools.cached_property
+  def tensors(self) -> Mapping[str, str]:
+    """The sha256 of every tensor, under its family's name."""
+    return content.tensors(self.table, self.config, self.checkpoint)
+
+  @property
+  def fingerprint(self) -> str:
+    """Worked out from every tensor, once."""
+    return content.fingerprint(self.config, self.tensors)
+
+  def params(self, mesh: Mesh | None = None) -> Params:
+    """Reads its parameters."""
+    return loading.load(self.table, self.config, self.checkpoint,
+                        shardings(self.table, self.config, mesh))
+
+
+def hugging_face(path: Path) -> Foreign:
+  """The model in a folder with `config.json` and `*.safetensors`.
+
+  Raises:
+    UnreadableModel: naming the file or tensor, and the fix.
+  """
+  found = folder.read(path)
+  vocabulary = next((name for name in VOCABULARIES if (path / name).exists()),
+                    None)
+  pooling, normalized = sentences.read(path)
+  return _foreign(
+    path, 'hugging face', found.family, found.config, found.checkpoint,
+    (vocabulary, inside(path, vocabulary).read_bytes()) if vocabulary else None,
+    pooling, normalized)
+
+
+def gguf(path: Path) -> Foreign:
+  """The model in a GGUF file.
+
+  Raises:
+    UnreadableModel: naming the field or tensor, and the fix.
+  """
+  # Imported here: it needs a package that few runs do.
+  from data.text.gguf import tokenizer_file
+  from model.pretrained.gguf import GGUFCheckpoint
+  checkpoint = GGUFCheckpoint(path)
+  family = pretrained.family(checkpoint.theirs['model_type'])
+  config = family.config(checkpoint.theirs)
+  config.validate()
+  return _foreign(path, 'gguf', family, config, checkpoint,
+                  tokenizer_file(checkpoint.metadata))
+
+
+def _foreign(path: Path, form: Form, family: Family, config: ModelConfig,
+             checkpoint: Checkpoint, vocabulary: tuple[str, bytes] | None,
+             pooling: Pooling = '', normalized: bool = False) -> Foreign:
+  config = dataclasses.replace(config, unroll=1)
+  names = loading.matched(family, config, checkpoint)
+  used = {names[name] for name in tensors(family.table(config), config)}
+  dtypes = collections.Counter(checkpoint.tensors[name].dtype for name in used)
+  stored = (next(iter(dtypes)) if len(dtypes) == 1 else ', '.join(
+    f'{dtype} ({count})' for dtype, count in dtypes.most_common()))
+  return Foreign(
+    path=path, form=form, family=family.name, config=config, stored=stored,
+    tokenizer_file=vocabulary, pooling=pooling, normalized=normalized,
+    table=family, checkpoint=checkpoint,
+    left_out=tuple(sorted(checkpoint.tensors.keys() - used)))

@@ -1,0 +1,70 @@
+"""Sentence encoders: how one vector is made of a text."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from model.pretrained.checkpoint import UnreadableModel, inside, json_object
+
+Pooling = Literal['', 'mean', 'cls']
+MODULES = 'modules.json'
+STEPS = {'Transformer', 'Pooling', 'Normalize'}
+
+
+def read(path: Path) -> tuple[Pooling, bool]:
+  """The pooling that sentence-transformers keeps beside an encoder.
+
+  Where it has a step that we do not compute (a dense layer, another pooling)
+  there is no such vector.
+
+  Returns:
+    The pooling, '' for none; and whether the vector gets length 1.
+
+  Raises:
+    UnreadableModel: a file is damaged, or a name leads out of the folder.
+  """
+  if not (path / MODULES).exists():
+    return '', False
+  modules = inside(path, MODULES)
+  try:
+    steps = {str(step['type']).rpartition('.')[2]: str(step['path'])
+             for step in json.loads(modules.read_bytes())}
+  except (ValueError, KeyError, TypeError) as error:
+    raise UnreadableModel(f'{modules}: not a list of modules ({error!r}); '
+                          'fetch the file again') from None
+  if 'Pooling' not in steps or not steps.keys() <= STEPS:
+    return '', False
+  place = path / steps['Pooling']
+  if place.resolve().parent != path.resolve():
+    raise UnreadableModel(f'{modules}: {steps["Pooling"]!r} is not the plain '
+                          'name of a folder, and is not opened')
+  kinds = {name for name, value in json_object(
+    inside(place, 'config.json')).items()
+    if name.startswith('pooling_mode_') and value is True}
+  found: Pooling = ('mean' if kinds == {'pooling_mode_mean_tokens'} else
+                    'cls' if kinds == {'pooling_mode_cls_token'} else '')
+  return found, bool(found) and 'Normalize' in steps
+
+
+def pooled(x_BTD: np.ndarray, valid_BT: np.ndarray, pooling: Pooling,
+           normalized: bool) -> np.ndarray:
+  """One vector of each text.
+
+  Args:
+    x_BTD: what the last layer gives.
+    valid_BT: which positions are of the text, and not padding.
+    pooling: 'mean' over the text, or 'cls', its first position.
+    normalized: whether the vector gets length 1.
+
+  Returns:
+    (B, D).
+  """
+  if pooling == 'cls':
+    x_BD = x_BTD[:, 0]
+  else:
+    x_BD = np.einsum('BTD,BT->BD', x_BTD, valid_BT) / valid_BT.sum(
+      1, keepdims=True)
+  return x_BD / np.linalg.norm(x_BD, axis=1, keepdims=True) if normalized else (
+    x_BD)
