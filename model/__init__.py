@@ -24,11 +24,21 @@ from model.language_model import (
 from model.layout import Layout
 from model.mixers import MIXERS
 from model.parameterisation import group
+from model.position import (
+  POSITIONS,
+  AlibiPosition,
+  LearnedPosition,
+  NoPosition,
+  RotaryPosition,
+  SinusoidalPosition,
+)
 from model.sites import SITES, Edit
 
 __all__ = [
-  'FEED_FORWARDS', 'MIXERS', 'SITES', 'AttentionConfig', 'ConfigError', 'Edit',
-  'GatedFeedForward', 'Hidden', 'Layout', 'ModelConfig', 'NoFeedForward',
-  'Output', 'PlainFeedForward', 'apply', 'backend', 'complete', 'count', 'dims',
-  'embed', 'group', 'hidden', 'init', 'matching', 'sites', 'unembed',
+  'FEED_FORWARDS', 'MIXERS', 'POSITIONS', 'SITES', 'AlibiPosition',
+  'AttentionConfig', 'ConfigError', 'Edit', 'GatedFeedForward', 'Hidden',
+  'Layout', 'LearnedPosition', 'ModelConfig', 'NoFeedForward', 'NoPosition',
+  'Output', 'PlainFeedForward', 'RotaryPosition', 'SinusoidalPosition',
+  'apply', 'backend', 'complete', 'count', 'dims', 'embed', 'group', 'hidden',
+  'init', 'matching', 'sites', 'unembed',
 ]

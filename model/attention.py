@@ -3,13 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from model import attention_kernel, cpu, embedding, parameterisation
+from model import attention_kernel, cpu, norm, parameterisation
 from model.attention_kernel import KernelName
 from model.config import (
   EXECUTION,
@@ -18,8 +19,14 @@ from model.config import (
   ModelConfig,
   require,
 )
-from model.linear import project
+from model.linear import biased, project
 from model.sites import Sites
+
+# Added to the scores of what is not to be seen: finite, so that a row is never
+# 0/0, and far below any score.
+UNSEEN = np.float32(-1e30)
+
+QKNorm = Literal['none', 'head']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +39,11 @@ class AttentionConfig(MixerConfig):
   n_heads: int = 4
   n_kv_heads: int = 0  # 0: as many as n_heads
   d_head: int = 0  # 0: d_model / n_heads
+  qkv_bias: bool = False  # of queries, keys and values
+  out_bias: bool = False
+  # head: queries and keys, each over the width of its head (Henry et al., 2020,
+  # with the norm of Yang et al., 2025)
+  qk_norm: QKNorm = 'none'
   # what computes it; auto: the fastest exact way the platform has
   kernel: KernelName = dataclasses.field(default='auto', metadata=EXECUTION)
 
@@ -59,9 +71,7 @@ class AttentionConfig(MixerConfig):
     if heads % self.kv_heads:
       raise ConfigError(f'model.mixer.n_kv_heads: {self.kv_heads} does not '
                         f'divide n_heads={heads}')
-    if model.position == 'rotary' and self.head_width(model) % 2:
-      raise ConfigError('model.mixer.d_head: rotary position needs an even '
-                        f'head width, not {self.head_width(model)}')
+    model.position.validate_head(self.head_width(model))
 
   def module(self, model: ModelConfig) -> 'Attention':
     """Computes it."""
@@ -73,8 +83,11 @@ class AttentionConfig(MixerConfig):
     return heads * self.head_width(model) * model.d_model
 
   def vectors(self, model: ModelConfig) -> int:
-    """None."""
-    return 0
+    """Biases, and the scales of normalised queries and keys."""
+    head = self.head_width(model)
+    return (self.qkv_bias * (self.n_heads + 2 * self.kv_heads) * head
+            + self.out_bias * model.d_model
+            + (self.qk_norm == 'head') * 2 * head)
 
   def flops(self, model: ModelConfig, length: int) -> int:
     """Also of queries with keys, and of weights with values."""
@@ -82,10 +95,10 @@ class AttentionConfig(MixerConfig):
     return 2 * length * (self.weights(model) + scores)
 
   def width_step(self, model: ModelConfig) -> int:
-    """Heads of equal width, which rotary position cuts in two."""
+    """Heads of equal width, which rotary position cuts in parts."""
     if self.d_head:
       return 1
-    return self.n_heads * (2 if model.position == 'rotary' else 1)
+    return self.n_heads * model.position.head_step()
 
   def heads(self) -> Mapping[str, int]:
     """Those of queries, and of keys and values where they are others."""
@@ -102,7 +115,7 @@ class Attention(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites) -> jax.Array:
+               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
     """(B,T,D) -> (B,T,D); `layer` is not used."""
     config, width = self.config, self.model.d_model
     heads, groups = config.n_heads, config.kv_heads
@@ -114,40 +127,75 @@ class Attention(nn.Module):
     w_o_HKD = self.param('w_o_HKD',
                          parameterisation.output(self.model, heads * head),
                          (heads, head, width))
-    q_BTHK = project(x_BTD, w_q_DHK, sites.layout, 'DHK')
-    k_BSGK = project(x_BTD, w_k_DGK, sites.layout, 'DGK')
-    v_BSGK = project(x_BTD, w_v_DGK, sites.layout, 'DGK')
-    if self.model.position == 'rotary':
-      q_BTHK, k_BSGK = embedding.rotate(q_BTHK), embedding.rotate(k_BSGK)
+    b_q_HK = self._bias('b_q_HK', config.qkv_bias, heads, head)
+    b_k_GK = self._bias('b_k_GK', config.qkv_bias, groups, head)
+    b_v_GK = self._bias('b_v_GK', config.qkv_bias, groups, head)
+    b_o_D = self._bias('b_o_D', config.out_bias, width)
+    q_BTHK = biased(project(x_BTD, w_q_DHK, sites.layout, 'DHK'), b_q_HK)
+    k_BSGK = biased(project(x_BTD, w_k_DGK, sites.layout, 'DGK'), b_k_GK)
+    v_BSGK = biased(project(x_BTD, w_v_DGK, sites.layout, 'DGK'), b_v_GK)
+    position_T = np.arange(x_BTD.shape[1])
+    q_BTHK, k_BSGK = (
+      self.model.position.turned(self._normed(name, x), position_T)
+      for name, x in (('scale_q_K', q_BTHK), ('scale_k_K', k_BSGK)))
     mixed_BTHK = attend(self.model, config.kernel, q_BTHK, k_BSGK, v_BSGK,
-                        sites)
-    return project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD,
-                   sites.layout, 'HKD', axes=2)
+                        sites, valid_BT)
+    out_BTD = project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD,
+                      sites.layout, 'HKD', axes=2)
+    return biased(out_BTD, b_o_D)
+
+  def _bias(self, name: str, wanted: bool, *shape: int) -> jax.Array | None:
+    if not wanted:
+      return None
+    bias: jax.Array = self.param(name, nn.initializers.zeros, shape)
+    return bias
+
+  def _normed(self, name: str, x_BTHK: jax.Array) -> jax.Array:
+    """Queries or keys, normalised where the config has it so."""
+    if self.config.qk_norm == 'none':
+      return x_BTHK
+    scale_K = self.param(name, nn.initializers.ones, x_BTHK.shape[-1:])
+    return norm.rms(self.model.norm_epsilon, x_BTHK, scale_K)
 
 
 def attend(model: ModelConfig, kernel: KernelName, q_BTHK: jax.Array,
-           k_BSGK: jax.Array, v_BSGK: jax.Array, sites: Sites) -> jax.Array:
+           k_BSGK: jax.Array, v_BSGK: jax.Array, sites: Sites,
+           valid_BS: jax.Array | None = None) -> jax.Array:
   """Mixes values by the softmax of the scores, taken in float32.
 
   By a kernel where there is one, which holds no scores; all agree but for
   rounding.
 
+  Args:
+    model: what is computed.
+    kernel: the kernel that is asked for.
+    q_BTHK: queries.
+    k_BSGK: keys.
+    v_BSGK: values.
+    sites: where the pattern may be read and changed.
+    valid_BS: which keys are real, the first of each row; None: all. Under a
+      causal mask no real position sees another, and nothing is done.
+
   Returns:
     (B,T,H,K): what each head read.
   """
+  if model.mask == 'causal':
+    valid_BS = None
   pattern_used = sites.uses('attention_pattern')
   chosen = attention_kernel.choose(model, kernel, sites.layout, q_BTHK, k_BSGK,
-                                   pattern_used)
+                                   pattern_used, valid_BS is not None)
   if chosen:
     return chosen(q_BTHK, k_BSGK, v_BSGK)
   bias_HTS = score_bias(model, *q_BTHK.shape[1:3])
+  if valid_BS is not None:
+    bias_HTS = bias_HTS + jnp.where(valid_BS, 0.0, UNSEEN)[:, None, None]
   apart = model.mask == 'causal' and not pattern_used
   return mix(q_BTHK, k_BSGK, v_BSGK, bias_HTS, sites, apart)
 
 
 @cpu.in_rows
 def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
-        bias_HTS: np.ndarray | jax.Array, sites: Sites,
+        bias: np.ndarray | jax.Array, sites: Sites,
         apart: bool) -> jax.Array:
   """Computes the scores, (B,H,T,S), and mixes the values by their softmax.
 
@@ -155,7 +203,7 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
     q_BTHK: queries.
     k_BSGK: keys.
     v_BSGK: values.
-    bias_HTS: added to the scores.
+    bias: added to the scores, (1 or H, T, S) or (B, 1 or H, T, S).
     sites: where the pattern may be read and changed.
     apart: whether rows may be computed apart, without what they do not see.
   """
@@ -166,7 +214,7 @@ def mix(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
   q_BGhTK = q_BTHK.reshape(B, T, G, H // G, K).transpose(0, 2, 3, 1, 4)
   k_BGSK, v_BGSK = k_BSGK.swapaxes(1, 2), v_BSGK.swapaxes(1, 2)
   score_BGhTS = scores(q_BGhTK * (1 / math.sqrt(K)), k_BGSK)
-  score_BHTS = score_BGhTS.reshape(B, H, T, S) + bias_HTS
+  score_BHTS = score_BGhTS.reshape(B, H, T, S) + bias
   weight_BHTS = jnp.exp(
     score_BHTS - jax.lax.stop_gradient(score_BHTS.max(-1, keepdims=True)))
   total_BHT = weight_BHTS.sum(-1)
@@ -196,11 +244,10 @@ def share(read_BHTK: jax.Array, total_BHT: jax.Array) -> jax.Array:
 
 def score_bias(model: ModelConfig, length: int, heads: int) -> np.ndarray:
   """What is added to the scores: (1 or H, T, S), float32."""
-  bias_HTS = np.zeros((1, length, length), np.float32)
-  if model.position == 'alibi':
-    bias_HTS = embedding.alibi_HTS(heads, length)
+  position_T = np.arange(length)
+  bias_HTS = model.position.penalty_HTS(heads, position_T, position_T)
+  if bias_HTS is None:
+    bias_HTS = np.zeros((1, length, length), np.float32)
   if model.mask == 'causal':
-    # Finite, so that a row is never 0/0, and far below any score.
-    bias_HTS = np.where(np.tri(length, dtype=bool), bias_HTS,
-                        np.float32(-1e30))
+    bias_HTS = np.where(np.tri(length, dtype=bool), bias_HTS, UNSEEN)
   return bias_HTS

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from model import backend
 from model.config import ModelConfig
 from model.layout import Layout
+from model.position import AlibiPosition
 
 Kernel = Callable[..., jax.Array]
 KernelName = Literal['auto', 'xla', 'cudnn', 'splash']
@@ -34,7 +35,7 @@ SPLASH_BLOCKS = (512, 256, 128)
 
 def choose(config: ModelConfig, asked: KernelName, layout: Layout,
            q_BTHK: jax.Array, k_BSGK: jax.Array,
-           pattern_used: bool) -> Kernel | None:
+           pattern_used: bool, masked: bool = False) -> Kernel | None:
   """The fastest exact kernel for these arrays; None: compute the scores.
 
   What is passed over, and why, is logged once for each reason.
@@ -47,13 +48,14 @@ def choose(config: ModelConfig, asked: KernelName, layout: Layout,
     k_BSGK: keys; values are like them.
     pattern_used: whether somebody reads or edits the attention pattern, which
       no kernel ever holds.
+    masked: whether keys are masked that only the running program knows.
   """
   name = (PREFERRED.get(backend.platform(), 'xla') if asked == 'auto'
           else asked)
   if name == 'xla' or q_BTHK.shape[1] == 1:  # one position has one score
     return None
   kernel = functools.partial(KERNELS[name], config.mask == 'causal')
-  reason = _unfit(config, name, pattern_used) or _refusal(
+  reason = _unfit(config, name, pattern_used, masked) or _refusal(
     kernel, jax.ShapeDtypeStruct(q_BTHK.shape, q_BTHK.dtype),
     jax.ShapeDtypeStruct(k_BSGK.shape, k_BSGK.dtype))
   if reason:
@@ -105,14 +107,17 @@ def splash(causal: bool, q_BTHK: jax.Array, k_BSGK: jax.Array,
 KERNELS: dict[str, Kernel] = {'cudnn': cudnn, 'splash': splash}
 
 
-def _unfit(config: ModelConfig, name: str, pattern_used: bool) -> str:
+def _unfit(config: ModelConfig, name: str, pattern_used: bool,
+           masked: bool) -> str:
   """Why this model cannot have the kernel; '' if nothing speaks against it."""
   platform = backend.platform()
   if platform != PLATFORM[name]:
     return f'it runs on {PLATFORM[name]}, and this is {platform}'
   if pattern_used:
     return 'the attention pattern is read or edited'
-  if config.position == 'alibi':
+  if masked:
+    return 'padded keys are masked'
+  if isinstance(config.position, AlibiPosition):
     return 'model.position=alibi adds a bias to the scores'
   if config.dtype != 'bfloat16':
     return f'it takes bfloat16, and model.dtype={config.dtype}'

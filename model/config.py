@@ -20,14 +20,14 @@ from typing import Any, ClassVar, Literal
 TRACED = {'role': 'traced'}
 EXECUTION = {'role': 'execution'}
 
-Position = Literal['none', 'learned', 'sinusoidal', 'rotary', 'alibi']
 Mask = Literal['causal', 'bidirectional']
 Norm = Literal['layer', 'rms']
 NormPlacement = Literal['pre', 'post', 'scaled']
 Activation = Literal['relu', 'gelu', 'gelu_exact', 'silu', 'tanh', 'sigmoid',
                      'identity']
 Layers = Literal['separate', 'tied']
-Unembedding = Literal['separate', 'tied', 'none']
+Branches = Literal['sequential', 'parallel']
+Unembedding = Literal['separate', 'tied', 'none', 'absent']
 Parameterisation = Literal['standard', 'gpt2', 'completep']
 Remat = Literal['none', 'dots', 'full']
 Dtype = Literal['float32', 'bfloat16']
@@ -49,18 +49,22 @@ class MixerConfig(abc.ABC):
 
   def validate(self, model: 'ModelConfig') -> None:
     """Raises ConfigError when the model cannot have this mixer."""
-    if model.position in ('rotary', 'alibi'):
+    if model.position.on_scores:
       raise ConfigError(
-        f'model.position: {model.position!r} acts on attention scores, which '
-        f'model.mixer={model.mixer_name} has none of; use none, learned or '
-        'sinusoidal')
+        f'model.position: {model.position_name} acts on attention scores, '
+        f'which model.mixer={model.mixer_name} has none of; use none, learned '
+        'or sinusoidal')
     if model.mask != 'causal':
       raise ConfigError(f'model.mask: model.mixer={model.mixer_name} only '
                         'looks back; use causal')
 
   @abc.abstractmethod
   def module(self, model: 'ModelConfig') -> Any:
-    """A Linen module: ((B,T,D), layer, sites) -> (B,T,D)."""
+    """A Linen module: ((B,T,D), layer, sites, valid_BT) -> (B,T,D).
+
+    `valid_BT` says which positions are real, or is None: all are. Those that
+    are not stand last, so what only looks back need not ask.
+    """
 
   @abc.abstractmethod
   def weights(self, model: 'ModelConfig') -> int:
@@ -112,6 +116,41 @@ class FeedForwardConfig(abc.ABC):
     """The biases of one layer."""
 
 
+class PositionConfig:
+  """What the model asks of a way to be told about position.
+
+  A kind is a frozen dataclass of what it alone reads, in `model/position.py`.
+  Positions are an array (T,), or (B,T) where rows differ.
+  """
+
+  # Whether it acts inside attention.
+  on_scores: ClassVar[bool] = False
+
+  def validate(self, model: 'ModelConfig') -> None:
+    """Raises ConfigError when the model cannot have this position."""
+
+  def validate_head(self, width: int) -> None:
+    """Raises ConfigError when heads cannot have this width."""
+
+  def head_step(self) -> int:
+    """What the width of a head must be a multiple of."""
+    return 1
+
+  def module(self, model: 'ModelConfig') -> Any:
+    """A Linen module that adds it, ((B,T,D), positions) -> (B,T,D), or None."""
+
+  def parameters(self, model: 'ModelConfig') -> int:
+    """How many numbers that module learns."""
+    return 0
+
+  def turned(self, x_BTHK: Any, position: Any) -> Any:
+    """Queries or keys as attention compares them."""
+    return x_BTHK
+
+  def penalty_HTS(self, heads: int, position: Any, attended: Any) -> Any:
+    """What is added to the scores, (H,T,S) or (B,H,T,S); None: nothing."""
+
+
 def _mixers() -> Mapping[str, type[MixerConfig]]:
   # Here, since the mixers know the model's config.
   from model.mixers import MIXERS
@@ -131,6 +170,15 @@ def _default_feed_forward() -> FeedForwardConfig:
   return _feed_forwards()['plain']()
 
 
+def _positions() -> Mapping[str, type[PositionConfig]]:
+  from model.position import POSITIONS
+  return POSITIONS
+
+
+def _default_position() -> PositionConfig:
+  return _positions()['rotary']()
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """One language model: `embed → Stack(block, n) → norm → unembed`.
@@ -143,14 +191,23 @@ class ModelConfig:
   d_model: int = 64
   mixer: MixerConfig = dataclasses.field(
     default_factory=_default_mixer, metadata={'kinds': _mixers})
-  position: Position = 'rotary'
+  position: PositionConfig = dataclasses.field(
+    default_factory=_default_position, metadata={'kinds': _positions})
   mask: Mask = 'causal'
   norm: Norm = 'layer'
   norm_placement: NormPlacement = 'pre'
+  # added to the variance: Ba et al., 2016 leave it open; as in GPT-2, Llama 2
+  norm_epsilon: float = 1e-5
+  final_norm: bool = True  # before the unembedding
+  embedding_norm: bool = False  # before the first layer
+  # parallel: the feed-forward reads what the mixer does
+  branches: Branches = 'sequential'
+  token_types: int = 0  # how many; 0: tokens have none
   feed_forward: FeedForwardConfig = dataclasses.field(
     default_factory=_default_feed_forward, metadata={'kinds': _feed_forwards})
   layers: Layers = 'separate'  # tied: one layer's parameters, looped n times
-  unembedding: Unembedding = 'separate'  # none: the stream is the logits
+  # none: the stream is the logits; absent: an encoder, without logits
+  unembedding: Unembedding = 'separate'
   parameterisation: Parameterisation = 'completep'
   base_layers: int = 2  # the depth and width at which the learning rate of
   base_width: int = 64  # a CompleteP family was chosen
@@ -166,14 +223,17 @@ class ModelConfig:
   @property
   def mixer_name(self) -> str:
     """What the kind of mixer is called."""
-    names = {kind: name for name, kind in _mixers().items()}
-    return names.get(type(self.mixer), type(self.mixer).__name__)
+    return _name(_mixers(), self.mixer)
 
   @property
   def feed_forward_name(self) -> str:
     """What the kind of feed-forward is called."""
-    names = {kind: name for name, kind in _feed_forwards().items()}
-    return names.get(type(self.feed_forward), type(self.feed_forward).__name__)
+    return _name(_feed_forwards(), self.feed_forward)
+
+  @property
+  def position_name(self) -> str:
+    """What the kind of position is called."""
+    return _name(_positions(), self.position)
 
   @property
   def ff_width(self) -> int:
@@ -190,8 +250,25 @@ class ModelConfig:
         f'model.vocab_size: {self.vocab_size} logits cannot be the stream of '
         f'model.d_model={self.d_model}; make them equal, or use '
         'model.unembedding=separate')
+    if not 0 < self.norm_epsilon < float('inf'):
+      raise ConfigError(
+        f'model.norm_epsilon: {self.norm_epsilon:g} must be above 0')
+    if self.token_types < 0:
+      raise ConfigError(f'model.token_types: {self.token_types} must be 0 '
+                        '(tokens have no types) or more')
+    if self.branches == 'parallel' and self.norm_placement == 'post':
+      raise ConfigError(
+        "model.branches: 'parallel' leaves no stream behind each branch for "
+        "model.norm_placement='post' to normalise; use 'pre' or 'scaled', or "
+        "model.branches='sequential'")
     self.mixer.validate(self)
     self.feed_forward.validate(self)
+    self.position.validate(self)
+
+
+def _name(kinds: Mapping[str, type], part: Any) -> str:
+  names = {kind: name for name, kind in kinds.items()}
+  return names.get(type(part), type(part).__name__)
 
 
 def require(part: Any, path: str, least: int, *names: str) -> None:

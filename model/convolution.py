@@ -68,8 +68,8 @@ class Convolution(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites) -> jax.Array:
-    """(B,T,D) -> (B,T,D); `layer` sets the dilation."""
+               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
+    """(B,T,D) -> (B,T,D); `layer` sets the dilation, `valid_BT` nothing."""
     length, window = x_BTD.shape[1], self.config.window
     width = self.model.d_model
     w_conv_WDD = self.param('w_conv_WDD',

@@ -18,6 +18,8 @@ class Count:
 
   token_embedding: int = 0
   position_embedding: int = 0
+  token_types: int = 0
+  embedding_norm: int = 0
   mixer: int = 0
   feed_forward: int = 0
   norm: int = 0  # those inside the blocks
@@ -31,8 +33,8 @@ class Count:
 
   @property
   def embedding(self) -> int:
-    """The tables: tokens and positions."""
-    return self.token_embedding + self.position_embedding
+    """The tables: tokens, positions and types."""
+    return self.token_embedding + self.position_embedding + self.token_types
 
   @property
   def stack(self) -> int:
@@ -51,17 +53,18 @@ def parameters(config: ModelConfig) -> Count:
   layers = 1 if config.layers == 'tied' else config.n_layers
   norm = {'layer': 2 * width, 'rms': width}[config.norm]
   norms = 2 if config.ff_width else 1
-  learned = config.position == 'learned'
   separate = config.unembedding == 'separate'
   return Count(
     token_embedding=vocabulary * width,
-    position_embedding=config.max_length * width if learned else 0,
+    position_embedding=config.position.parameters(config),
+    token_types=config.token_types * width,
+    embedding_norm=config.embedding_norm * norm,
     mixer=layers * (config.mixer.weights(config)
                     + config.mixer.vectors(config)),
     feed_forward=layers * (config.feed_forward.weights(config)
                            + config.feed_forward.vectors(config)),
     norm=layers * norms * norm,
-    final_norm=norm,
+    final_norm=config.final_norm * norm,
     unembedding=vocabulary * width if separate else 0)
 
 
@@ -85,7 +88,7 @@ def flops(config: ModelConfig, length: int) -> Count:
     mixer=config.n_layers * config.mixer.flops(config, length),
     feed_forward=config.n_layers * layer * config.feed_forward.weights(config),
     unembedding=layer * config.d_model * config.vocab_size
-    * (config.unembedding != 'none'))
+    * (config.unembedding in ('separate', 'tied')))
 
 
 def train_flops(config: ModelConfig, length: int) -> int:

@@ -110,7 +110,7 @@ def in_rows(mix: Callable[Given, jax.Array]) -> Callable[Given, jax.Array]:
   computed: Callable[..., jax.Array] = mix
 
   def own(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
-          bias_HTS: np.ndarray, sites: Any, apart: bool) -> jax.Array:
+          bias: np.ndarray | jax.Array, sites: Any, apart: bool) -> jax.Array:
     T = q_BTHK.shape[1]
     rows = max(ROWS, -(-T // MOST_PIECES)) if apart else T
 
@@ -119,9 +119,9 @@ def in_rows(mix: Callable[Given, jax.Array]) -> Callable[Given, jax.Array]:
                               v_BSGK[:, :end])
       # Each layer its own bias: one for all is written out once as large as the
       # scores, and read from memory by every layer.
-      bias, q = optimization_barrier(
-        (jnp.asarray(bias_HTS[:, end - rows:end, :end]), q))
-      return computed(q, k, v, bias, sites, apart).astype(q_BTHK.dtype)
+      own_bias, q = optimization_barrier(
+        (jnp.asarray(bias[..., end - rows:end, :end]), q))
+      return computed(q, k, v, own_bias, sites, apart).astype(q_BTHK.dtype)
 
     return jnp.concatenate([piece(end) for end in range(rows, T + rows, rows)],
                            axis=1)

@@ -17,6 +17,7 @@ ALPHABET = {
   'N': 'layers, stacked',
   'R': 'replicas',
   'W': 'convolution window',
+  'Y': 'token types',
   'L': 'rank of a low-rank change',
 }
 

@@ -1,10 +1,12 @@
-"""Token embeddings, and the ways a model can be told about position.
+"""What is looked up for tokens and their types, and the maths of positions.
 
-Learned and sinusoidal positions are added to the token embeddings; rotary and
-ALiBi act inside attention.
+Positions are an array, (T,) for all rows or (B,T), of NumPy where they are
+known as the program is made: what follows from them then is a constant in it.
+Which kinds of position a model can have is said in `model/position.py`.
 """
 
 import math
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,8 @@ from model.config import ConfigError, ModelConfig
 from model.layout import Layout
 
 WAVELENGTH = 10_000.0  # of the slowest wave: Vaswani et al., 2017; Su, 2021
+
+Positions: TypeAlias = np.ndarray | jax.Array
 
 
 class TokenEmbedding(nn.Module):
@@ -45,88 +49,111 @@ class TokenEmbedding(nn.Module):
     return self.embedding_VD.T
 
 
-class LearnedPosition(nn.Module):
+class TokenTypes(nn.Module):
+  """Adds a vector for the type of each token (Devlin et al., 2019)."""
+
+  config: ModelConfig
+
+  @nn.compact
+  def __call__(self, x_BTD: jax.Array,
+               types_BT: jax.Array | None = None) -> jax.Array:
+    """(B,T,D) -> (B,T,D); all tokens are of type 0 unless types are given."""
+    embedding_YD = self.param(
+      'embedding_YD', parameterisation.embedding(),
+      (self.config.token_types, self.config.d_model))
+    added = embedding_YD[0 if types_BT is None else types_BT]
+    return x_BTD + added.astype(x_BTD.dtype)
+
+
+class PositionTable(nn.Module):
   """Adds a learned vector for each position up to max_length."""
 
   config: ModelConfig
 
   @nn.compact
-  def __call__(self, x_BTD: jax.Array) -> jax.Array:
-    """(B,T,D) -> (B,T,D)."""
+  def __call__(self, x_BTD: jax.Array,
+               position: Positions | None = None) -> jax.Array:
+    """(B,T,D) -> (B,T,D); positions from 0 unless they are given."""
     length, longest = x_BTD.shape[1], self.config.max_length
     if length > longest:
       raise ConfigError(f'model.max_length: {longest} learned positions, but '
                         f'the input has {length}; raise it or shorten the data')
     embedding_TD = self.param('embedding_TD', parameterisation.embedding(),
                               (longest, self.config.d_model))
-    return x_BTD + embedding_TD[:length].astype(x_BTD.dtype)
+    added = embedding_TD[slice(length) if position is None else position]
+    return x_BTD + added.astype(x_BTD.dtype)
 
 
-class SinusoidalPosition(nn.Module):
+class Waves(nn.Module):
   """Adds fixed waves of geometrically growing length (Vaswani et al., 2017).
 
   They are scaled to the same root mean square as the token embeddings.
   """
 
-  config: ModelConfig
-
-  def __call__(self, x_BTD: jax.Array) -> jax.Array:
-    """(B,T,D) -> (B,T,D)."""
+  def __call__(self, x_BTD: jax.Array,
+               position: Positions | None = None) -> jax.Array:
+    """(B,T,D) -> (B,T,D); positions from 0 unless they are given."""
     length, width = x_BTD.shape[1:]
-    angle_TD = _angles(length, width)
-    waves_TD = np.concatenate([np.sin(angle_TD), np.cos(angle_TD)], axis=-1)
+    if position is None:
+      position = np.arange(length)
+    sin, cos = _waves(position, frequencies(width, WAVELENGTH))
+    both = np if isinstance(sin, np.ndarray) else jnp
+    waves_TD = both.concatenate([sin, cos], axis=-1)
     waves_TD *= parameterisation.EMBEDDING_STD * math.sqrt(2)
-    return x_BTD + waves_TD[:, :width].astype(x_BTD.dtype)
+    return x_BTD + waves_TD[..., :width].astype(x_BTD.dtype)
 
 
-class NoPosition(nn.Module):
-  """Adds nothing: no position at all, or position inside attention."""
-
-  config: ModelConfig
-
-  def __call__(self, x_BTD: jax.Array) -> jax.Array:
-    """(B,T,D) -> (B,T,D)."""
-    return x_BTD
+def frequencies(width: int, base: float) -> np.ndarray:
+  """Radians a position of each of ceil(width / 2) waves, float64."""
+  return base ** (-np.arange(0, width, 2) / width)
 
 
-POSITIONS = {
-  'none': NoPosition,
-  'learned': LearnedPosition,
-  'sinusoidal': SinusoidalPosition,
-  'rotary': NoPosition,
-  'alibi': NoPosition,
-}
-
-
-def rotate(x_BTHK: jax.Array, start: int = 0) -> jax.Array:
+def rotate(x_BTHK: jax.Array, position: Positions, frequency_J: np.ndarray,
+           magnitude: float = 1.0) -> jax.Array:
   """Turns pairs of features by angles that grow with position (Su, 2021).
 
   Dot products of turned queries and keys depend on their distance alone.
 
   Args:
-    x_BTHK: queries or keys, K even.
-    start: the position of the first.
+    x_BTHK: queries or keys.
+    position: (T,) or (B,T).
+    frequency_J: radians a position of each pair; the first 2 J features turn,
+      j with J + j, and the rest pass.
+    magnitude: multiplies what is turned.
   """
-  angle_TK = _angles(x_BTHK.shape[1], x_BTHK.shape[3], start)[:, None]
-  sin, cos = np.sin(angle_TK), np.cos(angle_TK)
-  first, second = jnp.split(x_BTHK.astype(jnp.float32), 2, axis=-1)
+  pairs = len(frequency_J)
+  sin, cos = (magnitude * wave[..., None, :]
+              for wave in _waves(position, frequency_J))
+  cuts = [pairs] if 2 * pairs == x_BTHK.shape[-1] else [pairs, 2 * pairs]
+  first, second, *rest = jnp.split(x_BTHK.astype(jnp.float32), cuts, axis=-1)
   turned = [first * cos - second * sin, second * cos + first * sin]
-  return jnp.concatenate(turned, axis=-1).astype(x_BTHK.dtype)
+  return jnp.concatenate([*turned, *rest], axis=-1).astype(x_BTHK.dtype)
 
 
-def alibi_HTS(n_heads: int, length: int) -> np.ndarray:
+def alibi_HTS(n_heads: int, position: Positions,
+              attended: Positions) -> np.ndarray | jax.Array:
   """Penalties on attention scores, linear in distance (Press et al., 2022).
 
   Head h of H pays 2^(-8 (h + 1) / H) a position, in both directions.
+
+  Args:
+    n_heads: H.
+    position: (T,) or (B,T), of queries.
+    attended: (S,) or (B,S), of keys.
+
+  Returns:
+    (H,T,S) or (B,H,T,S), float32.
   """
   slope_H = 2.0 ** (-8.0 * np.arange(1, n_heads + 1) / n_heads)
-  position_T = np.arange(length)
-  distance_TS = np.abs(position_T[:, None] - position_T)
-  return (-slope_H[:, None, None] * distance_TS).astype(np.float32)
+  distance: Any = abs(
+    position[..., None, :, None] - attended[..., None, None, :])
+  return (-slope_H[:, None, None] * distance).astype(np.float32)
 
 
-def _angles(length: int, width: int, start: int = 0) -> np.ndarray:
-  """Angle in radians of each position and each of ceil(width / 2) waves."""
-  frequency = WAVELENGTH ** (-np.arange(0, width, 2) / width)
-  position_T = np.arange(start, start + length)
-  return (position_T[:, None] * frequency).astype(np.float32)
+def _waves(position: Positions, frequency_J: np.ndarray) -> tuple[
+    np.ndarray | jax.Array, np.ndarray | jax.Array]:
+  """Sine and cosine of each wave at each position: (..., T, J), float32."""
+  angle = (position[..., None] * frequency_J).astype(np.float32)
+  if isinstance(angle, np.ndarray):
+    return np.sin(angle), np.cos(angle)
+  return jnp.sin(angle), jnp.cos(angle)

@@ -8,9 +8,10 @@ from flax import linen as nn
 
 from model import linear, parameterisation, sites, stack
 from model.config import ConfigError, ModelConfig
-from model.embedding import POSITIONS, TokenEmbedding
+from model.embedding import Positions, TokenEmbedding, TokenTypes
 from model.layout import Layout
 from model.norm import NORMS
+from model.position import LearnedPosition
 from model.sites import Edits, Taps
 
 Params = dict[str, Any]
@@ -20,12 +21,15 @@ class Output(NamedTuple):
   """What a model computes.
 
   Attributes:
-    logits_BTV: float32 scores of the next token, before the softmax.
+    logits_BTV: float32 scores of the next token, before the softmax; (B,T,0)
+      of an encoder without them.
     taps: what was asked for, by site, each with leading axis N.
+    x_BTD: the normalised stream that the logits are made of.
   """
 
   logits_BTV: jax.Array
   taps: dict[str, jax.Array]
+  x_BTD: jax.Array
 
 
 class Hidden(NamedTuple):
@@ -70,6 +74,20 @@ class StreamAsLogits(nn.Module):
     return jnp.eye(self.config.d_model)
 
 
+class NoLogits(nn.Module):
+  """Scores no tokens: the stream is what an encoder is for."""
+
+  config: ModelConfig
+
+  def matrix_DV(self) -> jax.Array:
+    """Without columns."""
+    return jnp.zeros((self.config.d_model, 0))
+
+
+UNEMBEDDINGS = {
+  'separate': Unembedding, 'none': StreamAsLogits, 'absent': NoLogits}
+
+
 class LanguageModel(nn.Module):
   """Tokens to logits."""
 
@@ -81,25 +99,37 @@ class LanguageModel(nn.Module):
     """Chooses the parts that the config names."""
     config = self.config
     self.token_embedding = TokenEmbedding(config, self.layout)
-    self.position_embedding = POSITIONS[config.position](config)
+    self.token_types = TokenTypes(config) if config.token_types else _passed
+    self.position_embedding = config.position.module(config) or _passed
+    self.embedding_norm = (NORMS[config.norm](config.norm_epsilon)
+                           if config.embedding_norm else _passed)
     self.stack = stack.stack(config, self.taps, self.layout)
-    self.norm = NORMS[config.norm]()
-    unembeddings = {'separate': Unembedding, 'none': StreamAsLogits}
+    self.norm = (NORMS[config.norm](config.norm_epsilon)
+                 if config.final_norm else _passed)
     if config.unembedding != 'tied':
-      self.unembedding = unembeddings[config.unembedding](config)
+      self.unembedding = UNEMBEDDINGS[config.unembedding](config)
 
-  def __call__(self, tokens_BT: jax.Array, edits: Edits) -> Output:
+  def __call__(self, tokens_BT: jax.Array, edits: Edits,
+               valid_BT: jax.Array | None = None,
+               types_BT: jax.Array | None = None) -> Output:
     """Runs the whole model."""
-    x_BTD, taps = stack.run(self.stack, self.embed(tokens_BT), edits)
-    return Output(self.unembed(x_BTD), taps)
+    x_BTD, taps = stack.run(self.stack, self.embed(tokens_BT, types_BT), edits,
+                            valid_BT)
+    hidden = self.before_logits(x_BTD)
+    return Output(self.logits(hidden), taps, hidden.x_BTD)
 
-  def embed(self, tokens_BT: jax.Array) -> jax.Array:
-    """The stream that enters the first layer."""
-    return self.position_embedding(self.token_embedding(tokens_BT))
+  def embed(self, tokens_BT: jax.Array, types_BT: jax.Array | None = None,
+            position: Positions | None = None) -> jax.Array:
+    """The stream that enters the first layer; positions count from 0."""
+    x_BTD = self.token_types(self.token_embedding(tokens_BT), types_BT)
+    return self.embedding_norm(self.position_embedding(x_BTD, position))
 
   def unembed(self, x_BTD: jax.Array) -> jax.Array:
     """Logits from the stream that leaves a layer."""
-    hidden = self.before_logits(x_BTD)
+    return self.logits(self.before_logits(x_BTD))
+
+  def logits(self, hidden: Hidden) -> jax.Array:
+    """(B,T,V), float32."""
     logits_BTV = linear.project(hidden.x_BTD, hidden.w_DV, self.layout, 'DV',
                                 dtype=jnp.float32)
     return self.layout.constrain(logits_BTV * hidden.multiplier, 'BTV')
@@ -143,7 +173,8 @@ def init(config: ModelConfig, key: jax.Array,
 
 def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,
           taps: Taps | None = None, edits: Edits | None = None,
-          layout: Layout | None = None) -> Output:
+          layout: Layout | None = None, valid_BT: jax.Array | None = None,
+          types_BT: jax.Array | None = None) -> Output:
   """Runs a model.
 
   Args:
@@ -154,15 +185,23 @@ def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,
       site's array inside the layer, or None for the whole array.
     edits: sites to change; see model/sites.py for the constructors.
     layout: where arrays live; on one device when not given.
+    valid_BT: which tokens are real, the first of each row, where rows of
+      unequal length are padded on the right; None: all. What is computed for
+      the others means nothing.
+    types_BT: the type of each token, below token_types; 0 when not given.
 
   Raises:
-    ConfigError: no such model, or the model has no such site.
+    ConfigError: no such model, or the model has no such site or no types.
   """
   taps, edits = taps or {}, edits or {}
   _check(config)
   sites.check(config, [*taps, *edits])
+  if types_BT is not None and not config.token_types:
+    raise ConfigError('model.token_types: 0, and types_BT is given; set it, or '
+                      'leave types_BT out')
   network = LanguageModel(config, taps, layout or Layout())
-  out: Any = network.apply({'params': params}, tokens_BT, edits)
+  out: Any = network.apply({'params': params}, tokens_BT, edits, valid_BT,
+                           types_BT)
   return out
 
 
@@ -198,6 +237,11 @@ def _check(config: ModelConfig) -> None:
   if not config.vocab_size:
     raise ConfigError('model.vocab_size: 0 is not worked out yet; set it, or '
                       "complete the config with the data source's")
-  if config.position == 'learned' and not config.max_length:
+  if isinstance(config.position, LearnedPosition) and not config.max_length:
     raise ConfigError('model.max_length: learned positions need it; set it, or '
                       "complete the config with the data source's length")
+
+
+def _passed(x_BTD: jax.Array, *_: Any) -> jax.Array:
+  """In the place of a part that the model does not have."""
+  return x_BTD

@@ -39,8 +39,8 @@ class GRU(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites) -> jax.Array:
-    """(B,T,D) -> (B,T,D); `layer` is not used."""
+               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
+    """(B,T,D) -> (B,T,D); only looks back, so `valid_BT` is not used."""
     width, dtype = self.config.d_model, x_BTD.dtype
 
     def matrix(name):
@@ -104,8 +104,8 @@ class LinearRecurrence(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites) -> jax.Array:
-    """(B,T,D) -> (B,T,D); `layer` is not used."""
+               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
+    """(B,T,D) -> (B,T,D); only looks back, so `valid_BT` is not used."""
     width, zeros = self.config.d_model, nn.initializers.zeros
     start = parameterisation.hidden(self.config, width)
     w_value_DD = self.param('w_value_DD', start, (width, width))

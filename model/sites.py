@@ -15,7 +15,9 @@ SITES = {
   'mixer_hidden': 'what the mixer computes before its output projection: '
                   'attention (B,T,H,K), the others (B,T,D)',
   'mixer_out': 'what the mixer adds to the stream (B,T,D)',
-  'resid_mid': 'residual stream between mixer and feed-forward (B,T,D)',
+  'resid_mid': 'residual stream after the mixer (B,T,D), which the feed-'
+               'forward reads, unless branches are parallel: it then reads '
+               'resid_pre',
   'ffn_hidden': 'feed-forward units after the activation (B,T,F)',
   'ffn_out': 'what the feed-forward adds to the stream (B,T,D)',
   'resid_post': 'residual stream leaving the block (B,T,D)',

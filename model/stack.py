@@ -53,12 +53,14 @@ def stack(config: ModelConfig, taps: Taps, layout: Layout) -> nn.Module:
     variable_axes={} if tied else {'params': 0},
     variable_broadcast='params' if tied else False,
     split_rngs={'params': not tied},
+    in_axes=(0, 0, nn.broadcast),
     length=config.n_layers,
     unroll=unroll(config),
   )(config, taps, layout)
 
 
-def run(module: nn.Module, x_BTD: jax.Array, edits: Edits):
+def run(module: nn.Module, x_BTD: jax.Array, edits: Edits,
+        valid_BT: jax.Array | None = None):
   """Runs every layer: the residual stream, and taps by site, leading N."""
   layers_N = jnp.arange(module.config.n_layers)
-  return module(x_BTD, layers_N, dict(edits))
+  return module(x_BTD, layers_N, dict(edits), valid_BT)

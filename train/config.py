@@ -69,6 +69,10 @@ class Config:
   def validate(self) -> None:
     """Raises ConfigError, naming the field and the fix."""
     self.model.validate()
+    if self.model.unembedding == 'absent':
+      raise ConfigError(
+        "model.unembedding: 'absent' scores no tokens, so there is nothing to "
+        "train on; use 'separate' or 'tied'")
     self._validate_mask()
     train = self.train
     if self.data.batch_size < 1:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from data.batch import Source
 from model.config import ConfigError, ModelConfig
+from model.position import LearnedPosition
 from train import placement
 from train.config import Config
 
@@ -58,7 +59,7 @@ def check_sources(model: ModelConfig, sources: Mapping[str, Source]) -> None:
   problems = []
   for name, source in sources.items():
     sizes = {'vocab_size': source.vocab_size}
-    if model.position == 'learned':
+    if isinstance(model.position, LearnedPosition):
       sizes['max_length'] = source.length
     problems += [
       f'data.evaluate: {name} has a {field} of {size}, more than '

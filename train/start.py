@@ -26,6 +26,7 @@ FIELDS = {
   'N': 'n_layers', 'D': 'd_model', 'H': 'mixer.n_heads',
   'G': 'mixer.n_kv_heads', 'K': 'mixer.d_head', 'F': 'feed_forward.multiple',
   'W': 'mixer.window', 'V': 'vocab_size', 'T': 'max_length',
+  'Y': 'token_types',
 }
 
 

@@ -20,7 +20,8 @@ from model.config import ConfigError, ModelConfig
 Params = dict[str, Any]
 
 # Where the vocabulary and the positions have their tables.
-TABLES = ('token_embedding', 'position_embedding', 'unembedding')
+TABLES = ('token_embedding', 'position_embedding', 'token_types',
+          'unembedding')
 
 
 class Trainable(Protocol):

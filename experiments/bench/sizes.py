@@ -5,7 +5,7 @@ import dataclasses
 from data import DataConfig
 from data.sources.text import TextConfig
 from experiments.sweeps import overrides
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, LearnedPosition, ModelConfig
 from train import Config, MeshConfig, TrainConfig, programs
 
 
@@ -14,7 +14,7 @@ def _gpt(n_layers: int, d_model: int, n_heads: int,
   """What plain JAX is compared with: GPT-2's shape (Radford et al., 2019)."""
   return ModelConfig(n_layers, d_model, AttentionConfig(n_heads),
                      vocab_size=vocab_size,
-                     position='learned', parameterisation='standard')
+                     position=LearnedPosition(), parameterisation='standard')
 
 
 SIZES = {

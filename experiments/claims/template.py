@@ -22,7 +22,7 @@ from experiments.runs.subject import Row, Subject
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, product
 from experiments.sweeps.experiment import Experiment, Part
-from model import AttentionConfig, ModelConfig, PlainFeedForward
+from model import AttentionConfig, ModelConfig, NoPosition, PlainFeedForward
 from train import Config, TrainConfig
 
 # Eight seeds are the norm; what they cannot show is refused when it is planned.
@@ -32,7 +32,7 @@ STEPS = {'smoke': 10, 'cpu': 400}
 # What all runs share. `fathom config template.py` lists every field.
 BASE = Config(
   model=ModelConfig(
-    d_model=32, mixer=AttentionConfig(n_heads=2), position='none',
+    d_model=32, mixer=AttentionConfig(n_heads=2), position=NoPosition(),
     mask='bidirectional', norm='rms',
     feed_forward=PlainFeedForward(2.0, 'relu'), base_width=32),
   data=DataConfig(

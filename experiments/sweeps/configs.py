@@ -13,7 +13,12 @@ from data import DataConfig
 from data.sources.text import TextConfig
 from experiments.machine.usage import UsageError, choose
 from experiments.sweeps import overrides
-from model import AttentionConfig, GatedFeedForward, ModelConfig
+from model import (
+  AttentionConfig,
+  GatedFeedForward,
+  LearnedPosition,
+  ModelConfig,
+)
 from train import Config, MeshConfig, TrainConfig, programs
 
 # Where a config names no interval: the work that a crash can cost.
@@ -41,7 +46,7 @@ CONFIGS: dict[str, Config] = {
   'lm-125m': Config(
     ModelConfig(
       n_layers=12, d_model=768, mixer=AttentionConfig(n_heads=12),
-      position='learned',
+      position=LearnedPosition(),
       unembedding='tied', parameterisation='standard', vocab_size=50304,
       dtype='bfloat16'),
     DataConfig(TextConfig(length=1024, tokenizer='bpe', vocab_size=50257,

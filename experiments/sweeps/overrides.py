@@ -102,7 +102,7 @@ def parse(config: Any, overrides: Mapping[str, str]) -> dict[str, Any]:
   values: dict[str, Any] = {}
   pending = dict(overrides)
   # A kind brings its own fields, so it is chosen before they are looked up.
-  for path, text in overrides.items():
+  for path, text in sorted(overrides.items(), key=lambda o: o[0].count('.')):
     if path in kind_paths(config):
       types = {p: kind for p, kind, _ in leaves(config)}
       values[path] = _value(path, types[path], text)
@@ -231,6 +231,8 @@ def _value(path: str, kind: Any, text: str) -> Any:
       raise UsageError(f'{PREFIX}{path}: cannot be written on a command line; '
                        'set it in an experiment file')
     return tuple(_value(path, inner, p.strip()) for p in parts)
+  if kind is bool:
+    return _value(path, Literal['true', 'false'], text.lower()) == 'true'
   try:
     if kind is int and 'e' in text.lower():  # 1e5 steps
       number = float(text)

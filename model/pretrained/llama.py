@@ -12,6 +12,7 @@ from typing import Any
 from model.attention import AttentionConfig
 from model.config import ConfigError, ModelConfig
 from model.feed_forward import GatedFeedForward
+from model.position import RotaryPosition
 from model.pretrained.family import Family
 from model.pretrained.settings import THEIR_ACTIVATIONS, Settings
 from model.pretrained.table import Entry
@@ -61,7 +62,7 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     n_layers=theirs.count('num_hidden_layers', most=MOST_LAYERS),
     d_model=width,
     mixer=_attention(theirs, kind, width),
-    position='rotary',
+    position=RotaryPosition(),
     norm='rms',
     feed_forward=GatedFeedForward(
       multiple=theirs.count('intermediate_size') / width,

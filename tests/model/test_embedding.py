@@ -41,8 +41,8 @@ def test_rotary_scores_depend_on_distance_alone():
 
   @tiny.jit
   def turned():
-    return [[embedding.rotate(x_BTHK, start) for x_BTHK in (q_BTHK, k_BTHK)]
-            for start in (0, 7)]
+    return [[model.RotaryPosition().turned(x_BTHK, np.arange(5) + start)
+             for x_BTHK in (q_BTHK, k_BTHK)] for start in (0, 7)]
 
   here, there, unturned = (
     np.einsum('bthk,bshk->bhts', *pair)
@@ -52,15 +52,14 @@ def test_rotary_scores_depend_on_distance_alone():
 
 
 def test_alibi_penalty_is_linear_in_distance_and_differs_by_head():
-  bias_HTS = embedding.alibi_HTS(2, 4)
+  bias_HTS = embedding.alibi_HTS(2, np.arange(4), np.arange(4))
   np.testing.assert_allclose(bias_HTS[:, 3], -np.outer([1 / 16, 1 / 256],
                                                        [3, 2, 1, 0]))
   np.testing.assert_array_equal(bias_HTS, bias_HTS.swapaxes(1, 2))
 
 
 def test_sinusoidal_positions_weigh_as_much_as_tokens_at_the_start():
-  config = tiny.config(d_model=64, position='sinusoidal')
-  x_BTD = embedding.SinusoidalPosition(config).apply(
+  x_BTD = embedding.Waves().apply(
     {}, np.zeros((1, 50, 64), np.float32))
   np.testing.assert_allclose(np.sqrt(np.square(x_BTD).mean()), 0.02,
                              rtol=1e-3)

@@ -48,7 +48,8 @@ def test_the_rest_of_the_config_stays():
 
 def test_other_switches_can_change_too():
   base = tiny.config(**BASE)
-  match = matching.width(base, mixer=model.MIXERS['gru'](), position='none')
+  match = matching.width(base, mixer=model.MIXERS['gru'](),
+                         position=model.NoPosition())
   assert 0.97 < match.ratio < 1.03
   assert match.config.mixer_name == 'gru'
 

@@ -8,7 +8,7 @@ import tiny
 from flax import linen as nn
 
 import model
-from model import mixers
+from model import RotaryPosition, mixers
 from model.config import MixerConfig
 
 
@@ -40,7 +40,7 @@ class Shift(nn.Module):
   steps: int
 
   @nn.compact
-  def __call__(self, x_BTD, layer, sites):
+  def __call__(self, x_BTD, layer, sites, valid_BT):
     scale_D = self.param('scale_D', nn.initializers.ones, (x_BTD.shape[-1],))
     shifted = jnp.pad(x_BTD, ((0, 0), (self.steps, 0), (0, 0)))
     return scale_D * sites.at('mixer_hidden', shifted[:, :x_BTD.shape[1]])
@@ -70,4 +70,4 @@ def test_a_mixer_is_one_class_and_one_entry_in_the_list(monkeypatch):
   np.testing.assert_array_equal(
     reads_TT > 0, sum(np.eye(tiny.LENGTH, k=-2 * n) for n in range(3)) > 0)
   with pytest.raises(model.ConfigError, match=r'model\.mixer=shift has none'):
-    dataclasses.replace(config, position='rotary').validate()
+    dataclasses.replace(config, position=RotaryPosition()).validate()

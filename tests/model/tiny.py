@@ -21,6 +21,7 @@ def config(mixer='attention', **changes):
   position = 'rotary' if mixer == 'attention' else 'none'
   sizes = {'n_layers': 2, 'd_model': 8, 'n_heads': 2, 'vocab_size': 7,
            'max_length': LENGTH, 'position': position, 'unroll': 1, **changes}
+  sizes['position'] = part(model.POSITIONS[sizes['position']], sizes)
   sizes['mixer'] = part(model.MIXERS[mixer], sizes)
   sizes['feed_forward'] = part(
     model.FEED_FORWARDS[sizes.get('feed_forward', 'plain')], sizes)

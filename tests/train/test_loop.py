@@ -8,7 +8,7 @@ import pytest
 import train
 from data import DataConfig
 from data.sources.pointer_chasing import PointerChasingConfig
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ModelConfig, NoPosition
 from train import (
   Config,
   MeshConfig,
@@ -22,7 +22,7 @@ from train.checkpoint import Checkpoints
 
 BASE = Config(
   model=ModelConfig(n_layers=2, d_model=16, mixer=AttentionConfig(n_heads=2),
-                    position='none',
+                    position=NoPosition(),
                     mask='bidirectional', base_width=16),
   data=DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2)), batch_size=8),
   train=TrainConfig(steps=12, chunk_steps=5, learning_rate=3e-3,

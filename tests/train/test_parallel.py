@@ -15,10 +15,14 @@ from data.sources.pointer_chasing import PointerChasingConfig
 from experiments.foresight import collectives
 from model import (
   MIXERS,
+  AlibiPosition,
   AttentionConfig,
   GatedFeedForward,
+  LearnedPosition,
   ModelConfig,
+  NoPosition,
   PlainFeedForward,
+  SinusoidalPosition,
   parameterisation,
 )
 from train import (
@@ -120,12 +124,12 @@ def test_every_mesh_equals_one_device(axes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('mixer', 'changes'), [
-  ('gru', {'position': 'learned', 'norm': 'rms'}),
-  ('linear_recurrence', {'position': 'none', 'layers': 'tied'}),
-  ('convolution', {'position': 'sinusoidal',
+  ('gru', {'position': LearnedPosition(), 'norm': 'rms'}),
+  ('linear_recurrence', {'position': NoPosition(), 'layers': 'tied'}),
+  ('convolution', {'position': SinusoidalPosition(),
                    'feed_forward': PlainFeedForward()}),
-  ('dilated_convolution', {'position': 'learned'}),
-  ('attention', {'position': 'alibi', 'unembedding': 'separate',
+  ('dilated_convolution', {'position': LearnedPosition()}),
+  ('attention', {'position': AlibiPosition(), 'unembedding': 'separate',
                  'remat': 'full'}),
 ])
 def test_every_mixer_on_a_mesh_equals_one_device(mixer, changes):

@@ -10,7 +10,7 @@ from test_loop import BASE, assert_same, configs, timeless
 import train
 from data import DataConfig
 from data.sources.pointer_chasing import PointerChasingConfig
-from model import ConfigError
+from model import ConfigError, LearnedPosition
 
 OWN = PointerChasingConfig(symbols=5, hops=(1, 2))
 EASY = PointerChasingConfig(symbols=5, hops=(1,))
@@ -88,7 +88,7 @@ def test_a_source_that_the_host_streams_scores_as_one_on_the_device(tmp_path):
   ({'vocab_size': 6},
    r'data.evaluate: streamed has a vocab_size of 7, more than '
    r'model.vocab_size=6; set model.vocab_size=7, or leave'),
-  ({'position': 'learned', 'max_length': 5},
+  ({'position': LearnedPosition(), 'max_length': 5},
    r'data.evaluate: streamed has a max_length of 6, more than '
    r'model.max_length=5')])
 def test_a_source_that_does_not_fit_the_model_is_refused(fields, message):

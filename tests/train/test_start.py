@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict
 from test_loop import BASE, Killed, assert_same, configs
 
 import train
-from model import ConfigError
+from model import ConfigError, LearnedPosition
 from train import programs
 from train.trainable import LowRank
 
@@ -97,7 +97,7 @@ def test_new_tokens_start_from_the_childs_own_random_rows(parents, tmp_path):
   ({'n_layers': 3}, r'\(2, 16\) in the parent and \(3, 16\) here; '
    r'give model.n_layers the value that the parent has \('),
   ({'layers': 'tied'}, r'give model.layers the value'),
-  ({'position': 'learned'},
+  ({'position': LearnedPosition()},
    r'position_embedding/embedding_TD is missing in the parent and \(\d+, 16\)'),
   ({'unembedding': 'tied'},
    r'unembedding/w_DV is \(16, \d+\) in the parent and missing here'),
@@ -109,8 +109,8 @@ def test_what_does_not_fit_is_named_with_the_fix(fields, message, parents):
 
 
 def test_learned_positions_of_another_length_are_refused():
-  short, long = (programs.complete(changed(position='learned', max_length=n))
-                 for n in (8, 9))
+  short, long = (programs.complete(changed(
+    position=LearnedPosition(), max_length=n)) for n in (8, 9))
   parent = train.initial(short)
   with pytest.raises(ConfigError, match=r'position_embedding/embedding_TD is '
                      r'\(8, 16\) .*\(9, 16\) here; give model.max_length'):

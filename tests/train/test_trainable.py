@@ -12,7 +12,7 @@ from test_loop import BASE, Killed, assert_same, configs, timeless
 
 import model
 import train
-from model import AttentionConfig, ConfigError, ModelConfig
+from model import AttentionConfig, ConfigError, LearnedPosition, ModelConfig
 from model.convolution import ConvolutionConfig
 from model.recurrent import GRUConfig, LinearRecurrenceConfig
 from train import replica
@@ -42,8 +42,9 @@ def params_of(config, seed=0):
 
 
 def model_of(mixer=MIXERS[0], **fields):
-  return ModelConfig(n_layers=2, d_model=16, mixer=mixer, position='learned',
-                     vocab_size=FIRST + 5, max_length=7, **fields)
+  return ModelConfig(n_layers=2, d_model=16, mixer=mixer,
+                     position=LearnedPosition(), vocab_size=FIRST + 5,
+                     max_length=7, **fields)
 
 
 @pytest.mark.parametrize('mixer', MIXERS, ids=kind_name)

@@ -47,7 +47,7 @@ from experiments.sweeps.algebra import (
   product,
 )
 from experiments.sweeps.experiment import Part
-from model import AttentionConfig, ModelConfig, PlainFeedForward
+from model import AttentionConfig, ModelConfig, NoPosition, PlainFeedForward
 from train import programs
 from train.config import Config, TrainConfig
 
@@ -63,7 +63,7 @@ SOLVED_BY = 7 / 8  # of the seeds, or an arm that should be able is not
 
 BASE = Config(
   model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=2),
-                    position='none', mask='bidirectional', norm='rms',
+                    position=NoPosition(), mask='bidirectional', norm='rms',
                     feed_forward=PlainFeedForward(2.0, 'relu'), base_width=32),
   data=DataConfig(PointerChasingConfig(symbols=9, hops=(1, 2, 4),
                                        queries='all'), batch_size=24),

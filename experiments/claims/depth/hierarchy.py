@@ -48,7 +48,13 @@ from experiments.judge.declaration import Control, Effect, Rule, Stratum
 from experiments.sweeps import cost, overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, zipped
 from experiments.sweeps.experiment import Part
-from model import AttentionConfig, ModelConfig, PlainFeedForward
+from model import (
+  AttentionConfig,
+  LearnedPosition,
+  ModelConfig,
+  PlainFeedForward,
+  SinusoidalPosition,
+)
 from train import programs
 from train.config import Config, TrainConfig
 
@@ -56,8 +62,9 @@ from train.config import Config, TrainConfig
 # cost, and with one the ceiling is not reached in every grammar.
 SMALL = Config(
   model=ModelConfig(d_model=32, mixer=AttentionConfig(n_heads=2),
-                    position='learned', mask='bidirectional', norm='rms',
-                    feed_forward=PlainFeedForward(2.0, 'relu'), base_width=32),
+                    position=LearnedPosition(), mask='bidirectional',
+                    norm='rms', feed_forward=PlainFeedForward(2.0, 'relu'),
+                    base_width=32),
   data=DataConfig(TreeConfig(symbols=4, levels=3), batch_size=128),
   train=TrainConfig(steps=1500, learning_rate=5e-3, weight_decay=0.3,
                     warmup_fraction=0.2, evaluation_batches=8))
@@ -70,7 +77,7 @@ BASES = {
   'cpu-long': overrides.replace(SMALL, {'train.steps': 4000}),
   'accelerator': Config(
     model=ModelConfig(d_model=128, mixer=AttentionConfig(n_heads=1),
-                      position='learned', mask='bidirectional',
+                      position=LearnedPosition(), mask='bidirectional',
                       base_width=128, base_layers=4),
     data=DataConfig(TreeConfig(symbols=4, levels=4), batch_size=128),
     train=TrainConfig(steps=50_000, learning_rate=1e-3, chunk_steps=1000,
@@ -87,7 +94,7 @@ HEIGHTS = {'smoke': (2,), 'cpu': (3,), 'cpu-long': (3, 4),
 # As published (emanuele-moscato/tree-language): see above.
 PUBLISHED = Config(
   model=ModelConfig(n_layers=4, d_model=128, mixer=AttentionConfig(n_heads=1),
-                    position='sinusoidal', mask='bidirectional',
+                    position=SinusoidalPosition(), mask='bidirectional',
                     norm_placement='post',
                     feed_forward=PlainFeedForward(16.0, 'relu'),
                     parameterisation='standard'),

@@ -30,7 +30,7 @@ from experiments.judge.declaration import Control, Effect, Rule, Stratum
 from experiments.judge.statistics import Sample
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import Cell, Pins, cells, product
-from model import ModelConfig
+from model import LearnedPosition, ModelConfig
 from train.config import Config, TrainConfig
 
 STRATUM = 'composition'
@@ -42,7 +42,7 @@ ERROR = 0.1  # below it, k links count as solved
 SLOPES = (0.7, 1.3)  # layers for each doubling of k
 
 PUBLISHED = Config(
-  model=ModelConfig(d_model=128, position='learned', vocab_size=128,
+  model=ModelConfig(d_model=128, position=LearnedPosition(), vocab_size=128,
                     unembedding='none', parameterisation='gpt2'),
   data=DataConfig(HopStringConfig(length=99, symbols=4, hops=HOPS,
                                   trained='all'), batch_size=32),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 import model
-from model import ModelConfig
+from model import ModelConfig, NoPosition
 from model.sites import Sites
 
 # What is exact is shown without the short cuts that devices take in products.
@@ -22,7 +22,7 @@ def config(kind: str = 'attention', n_heads: int = 2,
   own = {'n_heads': n_heads, 'kernel': 'xla'} if kind == 'attention' else {}
   return ModelConfig(**{
     'n_layers': 1, 'd_model': 16, 'mixer': model.MIXERS[kind](**own),
-    'position': 'none', 'parameterisation': 'standard', 'vocab_size': 32,
+    'position': NoPosition(), 'parameterisation': 'standard', 'vocab_size': 32,
     'unroll': 1, **fields})
 
 

@@ -69,7 +69,7 @@ def measure(subject: Subject) -> list[Row]:
     if mask == 'ring':
       return ring(kind)
     return permuted(layer.config(
-      kind, mask=mask, position=position, n_layers=n_layers,
+      kind, mask=mask, position=model.POSITIONS[position](), n_layers=n_layers,
       max_length=LENGTH))
 
 

@@ -25,7 +25,6 @@ from experiments.sweeps.experiment import Part
 from experiments.sweeps.task import Exact
 from model.config import Activation
 from model.feed_forward import ACTIVATIONS, PlainFeedForward
-from model.norm import EPSILON
 
 WEIGHTS = range(3)
 LENGTH = 12
@@ -74,7 +73,8 @@ def block(activation: Activation) -> list[Row]:
       Row('scores_moved_by_other_values', moved['attention_pattern'], where),
       Row('output_moved_by_other_values', moved['ffn_out'], where),
       Row('away_from_formula', np.abs(
-        formula(ffn, normed(one['resid_mid']), activation)
+        formula(ffn, normed(one['resid_mid'], config.norm_epsilon),
+                activation)
         - one['ffn_out']).max(), where)]
   return rows
 
@@ -87,10 +87,10 @@ def formula(params: dict[str, np.ndarray], x_BTD: np.ndarray,
   return act_BTF @ params['w_down_FD'] + params['b_down_D']
 
 
-def normed(x_BTD: np.ndarray) -> np.ndarray:
+def normed(x_BTD: np.ndarray, epsilon: float) -> np.ndarray:
   """What the feed-forward reads of the stream, before training."""
   x_BTD = x_BTD - x_BTD.mean(-1, keepdims=True)
-  return x_BTD / np.sqrt((x_BTD**2).mean(-1, keepdims=True) + EPSILON)
+  return x_BTD / np.sqrt((x_BTD**2).mean(-1, keepdims=True) + epsilon)
 
 
 def moves(rows: pl.DataFrame) -> str:

@@ -143,8 +143,8 @@ def _empty(source: PointerChasing, width: int, n_layers: int, d_head: int,
   """A network of these sizes whose weights are all 0."""
   config = model.ModelConfig(
     n_layers=n_layers, d_model=width,
-    mixer=model.AttentionConfig(n_heads=2, d_head=d_head), position='none',
-    mask='bidirectional', norm='rms',
+    mixer=model.AttentionConfig(n_heads=2, d_head=d_head),
+    position=model.NoPosition(), mask='bidirectional', norm='rms',
     feed_forward=model.PlainFeedForward(units / width, 'relu'),
     parameterisation='standard',
     vocab_size=source.vocab_size, max_length=source.length)

@@ -92,7 +92,7 @@ def _config(source: Tree, width: int, n_layers: int) -> model.ModelConfig:
   return model.ModelConfig(
     n_layers=n_layers, d_model=width, mixer=model.AttentionConfig(
       n_heads=1, d_head=max(source.length, source.symbols)),
-    position='learned',
+    position=model.LearnedPosition(),
     mask='bidirectional', norm='rms',
     feed_forward=model.PlainFeedForward(units / width, 'relu'),
     parameterisation='standard',

@@ -30,6 +30,7 @@ from experiments.judge.samples import MissingMeasurement
 from experiments.report import figures
 from experiments.runs.store import PARAMS, Store
 from experiments.sweeps import plan
+from model import POSITIONS
 
 
 def table(stratum, measured):
@@ -231,7 +232,8 @@ def test_layers_that_the_first_position_needs(kind, expected):
 
 def test_positions_make_a_model_see_the_order():
   rows = table('order', {arm: order.permuted(layer.config(
-    position=position, mask='bidirectional', max_length=order.LENGTH))
+    position=POSITIONS[position](), mask='bidirectional',
+    max_length=order.LENGTH))
     for arm, position in zip(order.BLIND, ('none', 'learned'))})
   assert not check(order.PART, f'blind: {order.BLIND[0]}', rows)
   told = check(order.PART, f'blind: {order.BLIND[1]}', rows)

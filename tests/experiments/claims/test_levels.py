@@ -56,8 +56,8 @@ def test_a_network_that_knows_nothing_has_every_number_that_is_judged():
   tree = dataclasses.replace(TREE, objective='joint', levels=2)
   config = model.ModelConfig(n_layers=3, d_model=8,
                              mixer=model.AttentionConfig(n_heads=1),
-                             position='learned', mask='bidirectional',
-                             vocab_size=6, max_length=5)
+                             position=model.LearnedPosition(),
+                             mask='bidirectional', vocab_size=6, max_length=5)
   params = jax.device_get(jax.jit(functools.partial(model.init, config))(
     jax.random.key(0)))
   found = {row.metric: row.value for row in levels.measure(Subject(
@@ -79,8 +79,8 @@ def test_what_a_network_lacks_that_knows_nothing():
   config = Config(
     model=model.ModelConfig(n_layers=1, d_model=8,
                             mixer=model.AttentionConfig(n_heads=1),
-                            position='learned', mask='bidirectional',
-                            vocab_size=6, max_length=9),
+                            position=model.LearnedPosition(),
+                            mask='bidirectional', vocab_size=6, max_length=9),
     data=DataConfig(tree))
   shape = jax.eval_shape(functools.partial(model.init, config.model),
                          jax.random.key(0))

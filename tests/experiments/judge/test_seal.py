@@ -19,12 +19,12 @@ from experiments.machine.usage import UsageError
 from experiments.runs.subject import Row
 from experiments.sweeps import algebra, overrides, plan
 from experiments.sweeps.experiment import Experiment, Part
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ModelConfig, NoPosition
 from train.config import Config, TrainConfig
 
 TINY = Config(
   ModelConfig(n_layers=1, d_model=8, mixer=AttentionConfig(n_heads=2),
-              position='none', mask='bidirectional'),
+              position=NoPosition(), mask='bidirectional'),
   DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2)), batch_size=4),
   TrainConfig(steps=12))
 

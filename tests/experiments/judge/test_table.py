@@ -15,13 +15,13 @@ from experiments.sweeps import algebra, plan
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.task import Exact, Train
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ModelConfig, NoPosition
 from train import programs
 from train.config import Config, TrainConfig
 
 TINY = Config(
   ModelConfig(n_layers=1, d_model=8, mixer=AttentionConfig(n_heads=2),
-              position='none', mask='bidirectional'),
+              position=NoPosition(), mask='bidirectional'),
   DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2)), batch_size=4),
   TrainConfig(steps=12))
 

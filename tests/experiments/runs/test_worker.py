@@ -25,7 +25,7 @@ from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ModelConfig, NoPosition
 from model.config import ConfigError
 from train import programs
 from train.config import Config, TrainConfig
@@ -33,7 +33,7 @@ from train.stop import CheckpointError
 
 TINY = Config(
   ModelConfig(n_layers=1, d_model=8, mixer=AttentionConfig(n_heads=2),
-              position='none', mask='bidirectional'),
+              position=NoPosition(), mask='bidirectional'),
   DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2)), batch_size=4),
   TrainConfig(steps=12, chunk_steps=3, evaluate_every=6,
               evaluation_batches=1))

@@ -1,6 +1,7 @@
 """A run is known by what shapes it, and by nothing else."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import ClassVar
@@ -15,6 +16,7 @@ from data.sources.text import TextConfig
 from experiments.sweeps import identity, overrides
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
+from model import NoPosition
 from train import programs, serialization
 from train.config import Config
 
@@ -35,8 +37,8 @@ def defaults():
   """What every field of a new config is, for each kind of each part."""
   kinds = {}
   for path in overrides.kind_paths(Config()):
-    *_, part, name = ('config', *path.split('.'))
-    owner = Config() if part == 'config' else getattr(Config(), part)
+    *parts, name = path.split('.')
+    owner = functools.reduce(getattr, parts, Config())
     field = next(f for f in dataclasses.fields(owner) if f.name == name)
     kinds[path] = {kind: serialization.as_dict(cls())
                    for kind, cls in overrides.kinds(field).items()}
@@ -210,7 +212,7 @@ def test_a_mixture_is_known_by_what_its_parts_are(tmp_path):
                   for weight in weights)
     return run_id(Train(programs.complete(dataclasses.replace(
       Config(), model=dataclasses.replace(
-        Config().model, mask='bidirectional', position='none'),
+        Config().model, mask='bidirectional', position=NoPosition()),
       data=DataConfig(MixtureConfig(parts))))))
 
   assert mixed(1.0, 2.0) == mixed(1.0, 2.0)

@@ -8,13 +8,13 @@ from experiments.sweeps import algebra, packing
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Train
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ModelConfig, NoPosition
 from train import programs
 from train.config import Config, MeshConfig
 
 TINY = Config(
   model=ModelConfig(n_layers=1, d_model=8, mixer=AttentionConfig(n_heads=2),
-                    position='none',
+                    position=NoPosition(),
                     mask='bidirectional'),
   data=DataConfig(PointerChasingConfig(symbols=5, hops=(1, 2))))
 

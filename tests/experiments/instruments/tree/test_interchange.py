@@ -158,7 +158,7 @@ def test_a_random_network_scores_near_chance_and_nothing_without_pairs():
   source = tree('masked')
   config = model.ModelConfig(
     n_layers=1, d_model=16, mixer=model.AttentionConfig(n_heads=1),
-    position='learned', mask='bidirectional',
+    position=model.LearnedPosition(), mask='bidirectional',
     vocab_size=source.vocab_size, max_length=source.length)
   start = jax.jit(functools.partial(model.init, config))
   first, second = (start(jax.random.key(seed)) for seed in (0, 1))
