@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from model.attention import AttentionConfig
 from model.config import ConfigError, ModelConfig
+from model.feed_forward import GatedFeedForward, PlainFeedForward
 
 # How parameters were found, and how fast they are used. What a parameterisation
 # multiplies by belongs into the parameters that are written.
@@ -49,7 +50,11 @@ def _plain(config: ModelConfig) -> ModelConfig:
   if isinstance(mixer, AttentionConfig):
     mixer = dataclasses.replace(mixer, n_kv_heads=mixer.kv_heads,
                                 d_head=mixer.head_width(config))
-  return dataclasses.replace(config, mixer=mixer)
+  feed_forward = config.feed_forward
+  if isinstance(feed_forward, PlainFeedForward | GatedFeedForward):
+    feed_forward = dataclasses.replace(
+      feed_forward, multiple=config.ff_width / config.d_model)
+  return dataclasses.replace(config, mixer=mixer, feed_forward=feed_forward)
 
 
 def _differences(path: str, one: Any,

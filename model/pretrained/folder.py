@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model import pretrained
-from model.config import ModelConfig
+from model.config import ConfigError, ModelConfig
 from model.pretrained.checkpoint import (
   SafetensorsCheckpoint,
   UnreadableModel,
@@ -60,12 +60,12 @@ def read(path: str | Path) -> Folder:
     config.validate()
     checkpoint = SafetensorsCheckpoint(folder)
     matched(family, config, checkpoint)
-  except UnreadableModel as error:
+  except ConfigError as error:
     raise _located(folder, error) from None
   return Folder(family, config, checkpoint, theirs)
 
 
-def _located(folder: Path, error: UnreadableModel) -> UnreadableModel:
+def _located(folder: Path, error: ConfigError) -> UnreadableModel:
   """The error with the folder in front, where it does not name it yet."""
   text = str(error)
   return UnreadableModel(text if text.startswith(str(folder))

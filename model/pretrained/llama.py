@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from model.attention import AttentionConfig
-from model.config import ConfigError, ModelConfig
+from model.config import ModelConfig
 from model.feed_forward import GatedFeedForward
 from model.position import RotaryPosition
+from model.pretrained import expression, rotary
 from model.pretrained.family import Family
 from model.pretrained.settings import THEIR_ACTIVATIONS, Settings
 from model.pretrained.table import Entry
@@ -62,8 +63,9 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     n_layers=theirs.count('num_hidden_layers', most=MOST_LAYERS),
     d_model=width,
     mixer=_attention(theirs, kind, width),
-    position=RotaryPosition(),
+    position=_position(theirs, kind),
     norm='rms',
+    norm_epsilon=theirs.number('rms_norm_eps', 1e-6, most=1.0),
     feed_forward=GatedFeedForward(
       multiple=theirs.count('intermediate_size') / width,
       activation=theirs.activation('hidden_act', 'silu'),
@@ -90,7 +92,21 @@ def _attention(theirs: Settings, kind: str, width: int) -> AttentionConfig:
   if not head or head % 2:
     raise theirs.refuse('head_dim', f'{head} is not an even width of a head; '
                                     'correct it')
-  return AttentionConfig(n_heads=heads, n_kv_heads=groups, d_head=head)
+  biased = kind == 'qwen2' or (
+    kind in ('llama', 'qwen3') and theirs.flag('attention_bias', False))
+  return AttentionConfig(
+    n_heads=heads, n_kv_heads=groups, d_head=head, qkv_bias=biased,
+    out_bias=biased and kind != 'qwen2',
+    qk_norm='head' if kind == 'qwen3' else 'none')
+
+
+def _position(theirs: Settings, kind: str) -> RotaryPosition:
+  """All of a head turns."""
+  position = rotary.position(theirs, longest=KINDS[kind].longest)
+  if position.fraction != 1:
+    raise theirs.refuse('partial_rotary_factor', f'{position.fraction} is not '
+                        'computed by this family; use 1, or another model_type')
+  return position
 
 
 def _window(theirs: Settings, kind: str) -> int:
@@ -111,31 +127,47 @@ def _window(theirs: Settings, kind: str) -> int:
   return window if first < theirs.count('num_hidden_layers') else 0
 
 
-def theirs(config: ModelConfig) -> dict[str, Any]:
-  """Our config as a Llama."""
-  mixer, feed_forward = config.mixer, config.feed_forward
-  if not isinstance(mixer, AttentionConfig):
-    raise ConfigError(f'model.mixer: a Llama has attention, not {mixer}')
-  if not isinstance(feed_forward, GatedFeedForward):
-    raise ConfigError('model.feed_forward: a Llama has gated')
-  return {
-    'architectures': ['LlamaForCausalLM'],
-    'model_type': 'llama',
-    'hidden_size': config.d_model,
-    'intermediate_size': config.ff_width,
-    'num_hidden_layers': config.n_layers,
+def theirs(model: ModelConfig) -> dict[str, Any]:
+  """Our config as a Llama, a Qwen 2 or a Qwen 3.
+
+  Raises:
+    ConfigError: none of them computes it; the message names the field.
+  """
+  mixer = expression.kind(model, 'mixer', AttentionConfig)
+  feed_forward = expression.kind(model, 'feed_forward', GatedFeedForward)
+  position = expression.kind(model, 'position', RotaryPosition)
+  kind, architecture = 'llama', 'LlamaForCausalLM'
+  if mixer.qk_norm == 'head':
+    kind, architecture = 'qwen3', 'Qwen3ForCausalLM'
+  elif mixer.qkv_bias and not mixer.out_bias:
+    kind, architecture = 'qwen2', 'Qwen2ForCausalLM'
+  written = {
+    'architectures': [architecture],
+    'model_type': kind,
+    'hidden_size': model.d_model,
+    'intermediate_size': model.ff_width,
+    'num_hidden_layers': model.n_layers,
     'num_attention_heads': mixer.n_heads,
     'num_key_value_heads': mixer.kv_heads,
-    'head_dim': mixer.head_width(config),
+    'head_dim': mixer.head_width(model),
     'hidden_act': THEIR_ACTIVATIONS[feed_forward.activation],
-    'max_position_embeddings': config.max_length,
-    'vocab_size': config.vocab_size,
-    'tie_word_embeddings': config.unembedding == 'tied',
+    'rms_norm_eps': model.norm_epsilon,
+    'max_position_embeddings': model.max_length,
+    'vocab_size': model.vocab_size,
+    'tie_word_embeddings': model.unembedding == 'tied',
+    'torch_dtype': 'float32',
+    **({} if kind == 'qwen2' else {'attention_bias': mixer.qkv_bias}),
+    **({'mlp_bias': feed_forward.bias} if kind == 'llama' else {}),
+    **rotary.theirs(position),
   }
+  expression.check(model, config(written))
+  return written
 
 
-def table(config: ModelConfig) -> tuple[Entry, ...]:
+def table(model: ModelConfig) -> tuple[Entry, ...]:
   """The entries of one config."""
+  mixer = expression.kind(model, 'mixer', AttentionConfig)
+  feed_forward = expression.kind(model, 'feed_forward', GatedFeedForward)
   attention, mlp = 'model.layers.{layer}.self_attn', 'model.layers.{layer}.mlp'
   found = [
     Entry('model.embed_tokens.weight', 'token_embedding/embedding_VD', 'V D'),
@@ -152,10 +184,19 @@ def table(config: ModelConfig) -> tuple[Entry, ...]:
     Entry(f'{mlp}.down_proj.weight', 'stack/ffn/w_down_FD', 'D F'),
     Entry('model.norm.weight', 'norm/scale_D', 'D'),
   ]
-  if config.unembedding == 'separate':
+  if model.unembedding == 'separate':
     found += [Entry('lm_head.weight', 'unembedding/w_DV', 'V D')]
-  assert isinstance(config.feed_forward, GatedFeedForward)
-  if config.feed_forward.bias:
+  if mixer.qkv_bias:
+    found += [Entry(f'{attention}.q_proj.bias', 'stack/mixer/b_q_HK', '(H K)'),
+              Entry(f'{attention}.k_proj.bias', 'stack/mixer/b_k_GK', '(G K)'),
+              Entry(f'{attention}.v_proj.bias', 'stack/mixer/b_v_GK', '(G K)')]
+  if mixer.out_bias:
+    found += [Entry(f'{attention}.o_proj.bias', 'stack/mixer/b_o_D', 'D')]
+  if mixer.qk_norm == 'head':
+    found += [
+      Entry(f'{attention}.q_norm.weight', 'stack/mixer/scale_q_K', 'K'),
+      Entry(f'{attention}.k_norm.weight', 'stack/mixer/scale_k_K', 'K')]
+  if feed_forward.bias:
     found += [Entry(f'{mlp}.gate_proj.bias', 'stack/ffn/b_gate_F', 'F'),
               Entry(f'{mlp}.up_proj.bias', 'stack/ffn/b_up_F', 'F'),
               Entry(f'{mlp}.down_proj.bias', 'stack/ffn/b_down_D', 'D')]

@@ -90,6 +90,7 @@ def sizes(config: ModelConfig) -> dict[str, int]:
                       'pretrained models; use attention')
   return {'N': config.n_layers, 'D': config.d_model, 'F': config.ff_width,
           'V': config.vocab_size, 'T': config.max_length,
+          'Y': config.token_types,
           'H': mixer.n_heads, 'G': mixer.kv_heads,
           'K': mixer.head_width(config)}
 
