@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from model.pretrained.bert import BERT
 from model.pretrained.checkpoint import (
   Checkpoint,
   SafetensorsCheckpoint,
@@ -11,11 +12,14 @@ from model.pretrained.checkpoint import (
   UnreadableModel,
 )
 from model.pretrained.family import Family
+from model.pretrained.gpt2 import GPT2
 from model.pretrained.llama import LLAMA
 from model.pretrained.loading import load, unload
+from model.pretrained.neox import NEOX
 from model.pretrained.table import Entry
 
-FAMILIES: Mapping[str, Family] = {known.name: known for known in (LLAMA,)}
+FAMILIES: Mapping[str, Family] = {known.name: known for known in (
+  LLAMA, GPT2, NEOX, BERT)}
 
 __all__ = [
   'FAMILIES', 'Checkpoint', 'Entry', 'Family', 'SafetensorsCheckpoint',

