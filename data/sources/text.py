@@ -13,7 +13,7 @@ import numpy as np
 from data.batch import Batch, Instance, batch_key
 from data.errors import InputError
 from data.text import corpus, leak
-from data.text.tokenizer import Tokenizer, tokenizer
+from data.text.tokenizer import TRAINED, Tokenizer, tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +176,21 @@ class TextSource:
     if split == 'train':
       return None
     return math.ceil(len(self._start_W) / batch_size)
+
+
+def vocabulary(config: TextConfig) -> Tokenizer:
+  """The tokenizer of a text, without reading more than it takes.
+
+  Raises:
+    InputError: the text or the tokenizer cannot be used any more.
+  """
+  from data.text import shards
+  if shards.is_prepared(config.text_path):
+    return shards.Corpus(pathlib.Path(config.text_path).expanduser()).tokenizer
+  documents: list[str] = []
+  if config.tokenizer in TRAINED:
+    documents, _ = corpus.split(corpus.read(config.text_path), config.held_out)
+  return tokenizer(config.tokenizer, config.vocab_size, documents)
 
 
 def _stream(tokens: Tokenizer, documents: list[str]) -> np.ndarray:

@@ -90,6 +90,30 @@ def write(table: pl.DataFrame, folder: Path) -> None:
       save(file)
 
 
+def read(path: str) -> pl.DataFrame:
+  """The table that was written for an experiment or a sweep.
+
+  Args:
+    path: its folder, or the file.
+
+  Raises:
+    UsageError: there is none.
+  """
+  file = Path(path).expanduser()
+  if file.is_dir() or not file.suffix:
+    file /= 'results.parquet'
+  try:
+    return pl.read_parquet(file)
+  except FileNotFoundError:
+    raise UsageError(
+      f'{file}: no table is there; fathom results EXPERIMENT --preset=PRESET '
+      'writes RUNS/EXPERIMENT/PRESET/results.parquet') from None
+  except (pl.exceptions.PolarsError, OSError) as error:
+    first = (str(error).splitlines() or [''])[0]
+    raise UsageError(f'{file} cannot be read ({first}); fathom results writes '
+                     'it anew') from None
+
+
 def status(store: Store, task: Task, part: Part) -> str:
   """`done`, `diverged`, or `missing` where it is not trained or not measured.
   """

@@ -14,7 +14,7 @@ from experiments.runs.subject import Params, Subject
 from experiments.sweeps import cost
 from experiments.sweeps.packing import Group
 from experiments.sweeps.task import Task
-from train import distributed, loop, metrics, serialization
+from train import distributed, loop, metrics, programs, serialization
 from train.config import Config
 from train.goodput import Goodput
 from train.metrics import MetricsLog
@@ -140,7 +140,10 @@ def _plain(scores: Scores) -> dict[str, Any]:
 
 
 def _described(config: Config) -> dict[str, Any]:
-  return {'code': manifest.code(), 'config': serialization.as_dict(config)}
+  # The name of its tokenizer, which whoever asks the model later makes again.
+  tokenizer = getattr(programs.source_of(config), 'tokenizer', None)
+  return {'code': manifest.code(), 'config': serialization.as_dict(config),
+          **({'tokenizer': tokenizer.name} if tokenizer else {})}
 
 
 def _fetched(params: Any, config: Config) -> Params | None:

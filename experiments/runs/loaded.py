@@ -1,0 +1,198 @@
+"""A model to work with: read texts, look inside, change it, go on with texts.
+
+Parameters are used as they are: nothing is folded, centred or scaled.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import model
+from data.text.tokenizer import Tokenizer
+from experiments.machine.usage import UsageError
+from experiments.runs import intervention, prompt
+from experiments.runs.intervention import Changes
+from experiments.runs.prompt import Prompts, Texts
+from experiments.runs.reading import Reading, Readings
+from experiments.runs.subject import Params
+from model import ModelConfig
+from model.sites import Reduce
+
+Taps = str | Iterable[str] | Mapping[str, Reduce | None]
+
+EMBEDDED_TOGETHER = 32  # texts that `embed` reads at once
+
+
+class Model:
+  """What `fathom.load` returns.
+
+  Attributes:
+    config: what the model is.
+    params: its parameters, a nested dict of arrays; those of the stack lead
+      with N.
+    tokenizer: what its ids stand for; None where they are no text.
+    name: what it was loaded from.
+    pooling: how a sentence encoder makes one vector of a text's: 'mean', 'cls',
+      or '' where it is none.
+    normalized: whether those vectors have length 1.
+    stored: of what type the parameters are in the file, where it is another's.
+  """
+
+  def __init__(self, config: ModelConfig, params: Params,
+               tokenizer: Tokenizer | None = None, name: str = 'model',
+               pooling: str = '', normalized: bool = False, stored: str = '',
+               speechless: str = ''):
+    """Takes a model's parts.
+
+    Args:
+      config: complete.
+      params: as `model.init` returns them.
+      tokenizer: see the attributes, as for the rest.
+      name: likewise.
+      pooling: likewise.
+      normalized: likewise.
+      stored: likewise.
+      speechless: why there is no tokenizer.
+    """
+    self.config = config
+    self.params: Params = jax.tree.map(jnp.asarray, params)
+    self.tokenizer = tokenizer
+    self.name = name
+    self.pooling, self.normalized = pooling, normalized
+    self.stored = stored
+    self._prompts = Prompts(config, tokenizer, name, speechless)
+
+  def __repr__(self) -> str:
+    config = self.config
+    count = sum(x.size for x in jax.tree.leaves(self.params))
+    stored = f', stored as {self.stored}' if self.stored else ''
+    return (f'<{self.name}: {config.n_layers} layers of {config.mixer_name}, '
+            f'd_model {config.d_model}, vocabulary {config.vocab_size:,}, '
+            f'{count / 1e6:,.2f} M parameters in {config.dtype}{stored}>')
+
+  def tokenize(self, text: str) -> np.ndarray:
+    """Ids of a text, int32, with the marks that its vocabulary puts around it.
+
+    Raises:
+      UsageError: the model's tokens are no text.
+    """
+    return self._prompts.tokenize(text)
+
+  def run(self, text: Texts, taps: Taps = (),
+          edits: Changes = ()) -> Any:
+    """Reads a text, or several.
+
+    Compiled once for each length, number of texts and choice of taps; other
+    edits of the same sites, layers and values need no new compilation.
+
+    Args:
+      text: a text, its ids, or a list of either; several are padded.
+      taps: names of sites (`model.SITES`) whose arrays are to be kept; or a
+        dict from name to a function that is applied on the device inside each
+        layer, to arrays that lead with B, or None. What a function returns is
+        stacked over the layers and left as it is.
+      edits: what is changed meanwhile, in order: `fathom.replace`, `add`,
+        `scale`, `ablate`; or edits by site as `model.apply` takes them.
+
+    Returns:
+      A `Reading` of one text, `Readings` of several.
+
+    Raises:
+      UsageError: text that the model cannot read, or an edit that does not fit.
+      ConfigError: no such site or layer.
+    """
+    rows, single = self._prompts.rows(text)
+    ids_BT, valid_BT = prompt.padded(rows)
+    reduces = _by_site(taps)
+    out = _run(self.config, tuple(reduces.items()), self.params, ids_BT,
+               self._mask(valid_BT),
+               intervention.edits(self.config, edits, ids_BT.shape))
+    logits_BTV = out.logits_BTV if out.logits_BTV.shape[-1] else None
+    embedding_BD = self._pool(out.x_BTD, valid_BT) if self.pooling else None
+    tokens = [[self._prompts.token(i) for i in row] for row in rows]
+    if single:
+      # A function's result need not lead with B.
+      kept = {site: x if reduces[site] else x[:, 0]
+              for site, x in out.taps.items()}
+      return Reading(tokens[0], ids_BT[0], _first(logits_BTV), kept,
+                     _first(embedding_BD))
+    if logits_BTV is not None and not valid_BT.all():
+      logits_BTV = jnp.where(valid_BT[..., None], logits_BTV, jnp.nan)
+    return Readings(tokens, ids_BT, valid_BT, logits_BTV, out.taps,
+                    embedding_BD)
+
+  def embed(self, text: Texts) -> np.ndarray:
+    """A sentence encoder's vector of a text, (D,), or of several, (B,D).
+
+    Raises:
+      UsageError: the model is no sentence encoder, or cannot read the text.
+    """
+    if not self.pooling:
+      raise UsageError(
+        f'{self.name} says nothing of how a text becomes one vector; take it '
+        "from run(text, taps=['resid_post'])")
+    rows, single = self._prompts.rows(text)
+    found = []
+    for first in range(0, len(rows), EMBEDDED_TOGETHER):
+      # Shapes that come again, so that few are compiled.
+      part = rows[first:first + EMBEDDED_TOGETHER]
+      ids_BT, valid_BT = prompt.padded(part, self._rounded(max(map(len, part))))
+      out = _run(self.config, (), self.params, ids_BT, self._mask(valid_BT), {})
+      found.append(np.asarray(self._pool(out.x_BTD, valid_BT)))
+    embedding_BD = np.concatenate(found)
+    return embedding_BD[0] if single else embedding_BD
+
+  def unembed(self, x_D: Any) -> jax.Array:
+    """Logits (…,V) from a stream (…,D) that leaves a layer: the logit lens.
+
+    The final norm is taken first, as after the last layer.
+    """
+    x = jnp.asarray(x_D)
+    logits_BTV = _unembed(self.config, self.params,
+                          x.reshape(1, -1, x.shape[-1]))
+    return logits_BTV.reshape(*x.shape[:-1], -1)
+
+  def _mask(self, valid_BT: np.ndarray) -> np.ndarray | None:
+    # What looks back alone never sees the padding behind it.
+    return None if self.config.mask == 'causal' else valid_BT
+
+  def _rounded(self, length: int) -> int:
+    return min(max(16, 1 << (length - 1).bit_length()),
+               self.config.max_length or length)
+
+  def _pool(self, x_BTD: jax.Array, valid_BT: np.ndarray) -> jax.Array:
+    if self.pooling == 'cls':
+      pooled_BD = x_BTD[:, 0]
+    else:
+      sum_BD = jnp.where(valid_BT[..., None], x_BTD, 0).sum(1)
+      pooled_BD = sum_BD / valid_BT.sum(1, keepdims=True)
+    if not self.normalized:
+      return pooled_BD
+    return pooled_BD / jnp.linalg.norm(pooled_BD, axis=-1, keepdims=True)
+
+
+def _first(x: Any) -> Any:
+  return None if x is None else x[0]
+
+
+def _by_site(taps: Taps) -> dict[str, Reduce | None]:
+  if isinstance(taps, Mapping):
+    return dict(taps)
+  return dict.fromkeys([taps] if isinstance(taps, str) else taps)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _run(config: ModelConfig, taps: tuple[tuple[str, Reduce | None], ...],
+         params: Params, ids_BT: jax.Array, valid_BT: jax.Array | None,
+         edits: Any) -> model.Output:
+  return model.apply(config, params, ids_BT, dict(taps), edits)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _unembed(config: ModelConfig, params: Params,
+             x_BTD: jax.Array) -> jax.Array:
+  return model.unembed(config, params, x_BTD)

@@ -1,0 +1,117 @@
+"""Where a model is loaded from: a run of ours, or what others have trained."""
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError
+from data.sources.text import TextConfig, vocabulary
+from data.text.tokenizer import Tokenizer
+from experiments.machine.usage import UsageError
+from experiments.runs.loaded import Model
+from experiments.runs.store import Store
+from experiments.runs.subject import Params
+from model import ModelConfig
+from train import Config, saved, serialization
+
+WHAT = ("a run's folder (RUNS/trained/ID) or its id, a folder that `fathom "
+        'import` wrote, a Hugging Face folder, or a .gguf file')
+
+
+class _Folder(Store):
+  """One run's folder, wherever it lies."""
+
+  def run(self, run_id: str) -> Path:
+    """The folder itself."""
+    return self.root
+
+
+def load(path: str | Path, runs: str | Path = 'runs') -> Model:
+  """Opens a model.
+
+  Args:
+    path: of a run's folder, or the run's id; an imported folder; a Hugging Face
+      folder; a .gguf file.
+    runs: the folder in which an id is looked for.
+
+  Raises:
+    UsageError: it is none of these, or a run that is not finished.
+    InputError, ConfigError: it is damaged.
+  """
+  place = Path(path).expanduser()
+  if not place.exists() and re.fullmatch('[0-9a-f]{12}', str(path)):
+    place = Path(runs).expanduser() / 'trained' / str(path)
+    if not place.exists():
+      raise UsageError(f'{path}: no such run in {place.parent}; name another '
+                       'folder of results with runs (--runs)')
+  if not place.exists():
+    raise UsageError(f'{place}: nothing is there; give {WHAT}')
+  if run := _run(place):
+    return _trained(place, run)
+  raise UsageError(f'{place} is no model; give {WHAT}')
+
+
+def _run(folder: Path) -> str:
+  """The id of the run whose folder this is; '' where it is none."""
+  for name in ('result.json', 'config.json'):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+      return str(json.loads((folder / name).read_text())['run'])
+  return ''
+
+
+def _trained(folder: Path, run: str) -> Model:
+  store = _Folder(folder)
+  result = store.result(run)
+  if result is None:
+    raise UsageError(f'{folder}: run {run} is not finished; go on with the '
+                     'command that began it')
+  if result['status'] == 'diverged':
+    raise UsageError(f'{folder}: run {run} diverged, so it has no parameters')
+  values = result['config']
+  config = serialization.from_dict(
+    ModelConfig, {**values['model'], 'unroll': 1}, 'model.')
+  tokenizer, why = _tokenizer(values['data']['source'], result)
+  return Model(config, _params(store, run, result), tokenizer, f'run {run}',
+               speechless=why)
+
+
+def _params(store: Store, run: str, result: dict[str, Any]) -> Params:
+  if result['parameters'] is not None:
+    return store.params(run)
+  # Too large for one file: they lie in the checkpoints. What else it was
+  # evaluated on has no part in them.
+  values = result['config']
+  config = serialization.from_dict(
+    Config, {**values, 'data': {**values['data'], 'evaluate': []}})
+  large: Params = saved(config, store.run(run))
+  return large
+
+
+def _tokenizer(source: Any, result: dict[str, Any]
+               ) -> tuple[Tokenizer | None, str]:
+  """What a run's ids stand for, or why that is not known."""
+  text = _text(source)
+  if text is None:
+    return None, f'it was trained on {source["kind"]}, which is no text'
+  try:
+    found = vocabulary(text)
+  except InputError as error:
+    return None, f'its tokenizer cannot be made again ({error})'
+  if result.get('tokenizer', found.name) != found.name:
+    return None, (f'its tokenizer cannot be made again, since {text.name} is '
+                  'not what it was')
+  return found, ''
+
+
+def _text(source: Any) -> TextConfig | None:
+  """The text that a source reads, or has mixed in; None where there is none."""
+  if isinstance(source, dict):
+    if source.get('kind') == 'text':
+      held = {name: value for name, value in source.items() if name != 'kind'}
+      found: TextConfig = serialization.from_dict(TextConfig, held)
+      return found
+    source = list(source.values())
+  inner = map(_text, source if isinstance(source, list) else ())
+  return next((text for text in inner if text), None)

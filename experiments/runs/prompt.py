@@ -1,0 +1,114 @@
+"""What a model is given to read: texts or ids, as rows of ids that it knows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from data.text.tokenizer import Tokenizer
+from experiments.machine.usage import UsageError
+from model import ModelConfig
+
+# A text or its ids, and several of either.
+Text = str | Sequence[int] | np.ndarray
+Texts = Text | Sequence[Text]
+
+
+class Prompts:
+  """What turns texts into ids, and refuses what a model cannot read."""
+
+  def __init__(self, config: ModelConfig, tokenizer: Tokenizer | None,
+               name: str, speechless: str = ''):
+    """Says for which model.
+
+    Args:
+      config: the model's.
+      tokenizer: None where it reads ids alone.
+      name: of the model, for messages.
+      speechless: why there is no tokenizer.
+    """
+    self._config, self._tokenizer, self._name = config, tokenizer, name
+    self._speechless = speechless or 'its tokens are no text'
+
+  def tokenize(self, text: str) -> np.ndarray:
+    """Ids of a text, int32, with marks; raises UsageError where it has none."""
+    if self._tokenizer is None:
+      raise UsageError(f'{self._name} reads ids alone: {self._speechless}; '
+                       'give a list of ids instead of a text')
+    return self._tokenizer.ids(text)
+
+  def token(self, index: int) -> str:
+    """How an id is shown."""
+    return self._tokenizer.token(index) if self._tokenizer else str(index)
+
+  def rows(self, text: Texts,
+           open_empty: bool = False) -> tuple[list[list[int]], bool]:
+    """The ids of each text, and whether one was given on its own.
+
+    Args:
+      text: a text, its ids, or a list of either.
+      open_empty: whether an empty text stands for the mark that opens a
+        document.
+
+    Raises:
+      UsageError: it is none of these, or the model does not know such ids or
+        so many.
+    """
+    given: Any = text
+    single = isinstance(given, str) or (
+      len(given) > 0 and np.ndim(given[0]) == 0
+      and not isinstance(given[0], str))
+    rows = [self._ids(each) for each in ([given] if single else given)]
+    if not rows:
+      raise UsageError('text: the list is empty; give a text, or ids')
+    if open_empty and self._tokenizer and (
+        self._tokenizer.separator < self._config.vocab_size):
+      rows = [row or [self._tokenizer.separator] for row in rows]
+    for row in rows:
+      self._check(row)
+    return rows, single
+
+  def check_room(self, length: int, tokens: int) -> None:
+    """Raises UsageError where a model cannot go on with so many tokens."""
+    config = self._config
+    if config.mask != 'causal':
+      raise UsageError(f'{self._name} reads in both directions (model.mask='
+                       f'{config.mask}), so it cannot go on with a text')
+    if tokens < 1:
+      raise UsageError(f'tokens: {tokens} must be at least 1')
+    room = config.max_length - length
+    if config.max_length and tokens > room:
+      fix = f'ask for {room}, or give' if room else 'give'
+      raise UsageError(
+        f'tokens: {tokens} after {length}, and {self._name} reads '
+        f'{config.max_length} (model.max_length); {fix} a shorter text')
+
+  def _ids(self, text: Text) -> list[int]:
+    if isinstance(text, str):
+      return [int(i) for i in self.tokenize(text)]
+    ids = np.asarray(text)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in 'iu'):
+      raise UsageError(f'text: {text!r} is neither a text nor a list of ids '
+                       '(whole numbers)')
+    return [int(i) for i in ids]
+
+  def _check(self, row: Sequence[int]) -> None:
+    size, longest = self._config.vocab_size, self._config.max_length
+    if not row:
+      raise UsageError('text: nothing to read; give at least one token')
+    if outside := [i for i in row if not 0 <= i < size]:
+      raise UsageError(f'text: {outside[0]} is no id of {self._name}, which '
+                       f'knows 0 to {size - 1}')
+    if longest and len(row) > longest:
+      raise UsageError(f'text: {len(row)} tokens, and {self._name} reads '
+                       f'{longest} (model.max_length); give a shorter one')
+
+
+def padded(rows: Sequence[Sequence[int]],
+            length: int = 0) -> tuple[np.ndarray, np.ndarray]:
+  """Ids and whether they are real, (B,T), padded to the longest or more."""
+  size = max(length, *map(len, rows))
+  ids_BT = np.zeros((len(rows), size), np.int32)
+  valid_BT = np.arange(size) < np.array([[len(row)] for row in rows])
+  ids_BT[valid_BT] = np.concatenate(rows)
+  return ids_BT, valid_BT

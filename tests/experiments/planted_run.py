@@ -1,0 +1,24 @@
+"""A finished run that nobody trained."""
+
+import jax
+import numpy as np
+
+import model
+from experiments.runs.store import Store
+from experiments.sweeps.identity import run_id
+from experiments.sweeps.task import Train
+from train import programs, serialization
+
+
+def plant(runs, config, seed=0, **changes):
+  """Keeps parameters far from their start as a run's; returns its folder."""
+  config = programs.complete(config)
+  shapes = jax.eval_shape(lambda: model.init(config.model, jax.random.key(0)))
+  random = np.random.default_rng(seed)
+  params = jax.tree.map(
+    lambda x: 0.3 * random.standard_normal(x.shape, np.float32), shapes)
+  store, run = Store(runs), run_id(Train(config))
+  store.publish(run, {
+    'status': 'done', 'config': serialization.as_dict(config),
+    'parameters': store.keep_params(run, params), **changes})
+  return store.run(run)
