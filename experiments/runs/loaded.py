@@ -13,6 +13,8 @@ import numpy as np
 
 import model
 from data.text.tokenizer import Tokenizer
+from experiments.exchange import sentences
+from experiments.exchange.sentences import Pooling
 from experiments.machine.usage import UsageError
 from experiments.runs import intervention, prompt
 from experiments.runs.intervention import Changes
@@ -44,8 +46,8 @@ class Model:
 
   def __init__(self, config: ModelConfig, params: Params,
                tokenizer: Tokenizer | None = None, name: str = 'model',
-               pooling: str = '', normalized: bool = False, stored: str = '',
-               speechless: str = ''):
+               pooling: Pooling = '', normalized: bool = False,
+               stored: str = '', speechless: str = ''):
     """Takes a model's parts.
 
     Args:
@@ -142,7 +144,7 @@ class Model:
       part = rows[first:first + EMBEDDED_TOGETHER]
       ids_BT, valid_BT = prompt.padded(part, self._rounded(max(map(len, part))))
       out = _run(self.config, (), self.params, ids_BT, self._mask(valid_BT), {})
-      found.append(np.asarray(self._pool(out.x_BTD, valid_BT)))
+      found.append(self._pool(out.x_BTD, valid_BT))
     embedding_BD = np.concatenate(found)
     return embedding_BD[0] if single else embedding_BD
 
@@ -154,7 +156,7 @@ class Model:
     x = jnp.asarray(x_D)
     logits_BTV = _unembed(self.config, self.params,
                           x.reshape(1, -1, x.shape[-1]))
-    return logits_BTV.reshape(*x.shape[:-1], -1)
+    return logits_BTV.reshape(*x.shape[:-1], logits_BTV.shape[-1])
 
   def _mask(self, valid_BT: np.ndarray) -> np.ndarray | None:
     # What looks back alone never sees the padding behind it.
@@ -164,15 +166,9 @@ class Model:
     return min(max(16, 1 << (length - 1).bit_length()),
                self.config.max_length or length)
 
-  def _pool(self, x_BTD: jax.Array, valid_BT: np.ndarray) -> jax.Array:
-    if self.pooling == 'cls':
-      pooled_BD = x_BTD[:, 0]
-    else:
-      sum_BD = jnp.where(valid_BT[..., None], x_BTD, 0).sum(1)
-      pooled_BD = sum_BD / valid_BT.sum(1, keepdims=True)
-    if not self.normalized:
-      return pooled_BD
-    return pooled_BD / jnp.linalg.norm(pooled_BD, axis=-1, keepdims=True)
+  def _pool(self, x_BTD: jax.Array, valid_BT: np.ndarray) -> np.ndarray:
+    return sentences.pooled(np.asarray(x_BTD), valid_BT, self.pooling,
+                            self.normalized)
 
 
 def _first(x: Any) -> Any:
@@ -189,7 +185,8 @@ def _by_site(taps: Taps) -> dict[str, Reduce | None]:
 def _run(config: ModelConfig, taps: tuple[tuple[str, Reduce | None], ...],
          params: Params, ids_BT: jax.Array, valid_BT: jax.Array | None,
          edits: Any) -> model.Output:
-  return model.apply(config, params, ids_BT, dict(taps), edits)
+  return model.apply(config, params, ids_BT, dict(taps), edits,
+                     valid_BT=valid_BT)
 
 
 @functools.partial(jax.jit, static_argnums=0)

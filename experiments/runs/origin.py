@@ -9,6 +9,8 @@ from typing import Any
 from data.errors import InputError
 from data.sources.text import TextConfig, vocabulary
 from data.text.tokenizer import Tokenizer
+from experiments.exchange import folder, opening
+from experiments.exchange.opening import Opened
 from experiments.machine.usage import UsageError
 from experiments.runs.loaded import Model
 from experiments.runs.store import Store
@@ -50,25 +52,38 @@ def load(path: str | Path, runs: str | Path = 'runs') -> Model:
     raise UsageError(f'{place}: nothing is there; give {WHAT}')
   if run := _run(place):
     return _trained(place, run)
-  raise UsageError(f'{place} is no model; give {WHAT}')
+  if place.is_dir() and not any(
+      any(place.glob(name))
+      for name in (folder.RECORD, 'config.json', '*.safetensors')):
+    raise UsageError(f'{place} is no model; give {WHAT}')
+  return _pretrained(opening.opened(place))
 
 
-def _run(folder: Path) -> str:
+def _run(place: Path) -> str:
   """The id of the run whose folder this is; '' where it is none."""
   for name in ('result.json', 'config.json'):
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-      return str(json.loads((folder / name).read_text())['run'])
+      return str(json.loads((place / name).read_text())['run'])
   return ''
 
 
-def _trained(folder: Path, run: str) -> Model:
-  store = _Folder(folder)
+def _pretrained(opened: Opened) -> Model:
+  try:
+    tokenizer, why = opened.tokenizer, 'it has no file of a tokenizer'
+  except InputError as error:
+    tokenizer, why = None, f'its tokenizer cannot be opened ({error})'
+  return Model(opened.config, opened.params(), tokenizer, opened.path.name,
+               opened.pooling, opened.normalized, opened.stored, why)
+
+
+def _trained(place: Path, run: str) -> Model:
+  store = _Folder(place)
   result = store.result(run)
   if result is None:
-    raise UsageError(f'{folder}: run {run} is not finished; go on with the '
+    raise UsageError(f'{place}: run {run} is not finished; go on with the '
                      'command that began it')
   if result['status'] == 'diverged':
-    raise UsageError(f'{folder}: run {run} diverged, so it has no parameters')
+    raise UsageError(f'{place}: run {run} diverged, so it has no parameters')
   values = result['config']
   config = serialization.from_dict(
     ModelConfig, {**values['model'], 'unroll': 1}, 'model.')

@@ -38,7 +38,7 @@ class Reading(_Short):
   ids_T: np.ndarray
   logits_TV: jax.Array | None
   taps: Mapping[str, Any]
-  embedding_D: jax.Array | None = None
+  embedding_D: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -60,4 +60,4 @@ class Readings(_Short):
   valid_BT: np.ndarray
   logits_BTV: jax.Array | None
   taps: Mapping[str, Any]
-  embedding_BD: jax.Array | None = None
+  embedding_BD: np.ndarray | None = None

@@ -10,9 +10,17 @@ import fathom
 import model
 from data.config import DataConfig
 from data.sources.text import TextConfig
+from data.text.tokenizer import ByteTokenizer
 from experiments.machine.usage import UsageError
 from experiments.runs.loaded import Model
-from model import MIXERS, AttentionConfig, ConfigError, ModelConfig, sites
+from model import (
+  MIXERS,
+  AttentionConfig,
+  ConfigError,
+  ModelConfig,
+  sites,
+)
+from model.position import POSITIONS, LearnedPosition
 from train import Config
 
 TEXT = 'a depth\u00e9'
@@ -54,7 +62,7 @@ def test_a_text_is_read_as_the_model_reads_its_ids(loaded):
 
 @pytest.mark.parametrize('mixer', ['attention', 'gru'])
 def test_padded_texts_are_read_as_each_alone(mixer):
-  position = 'rotary' if mixer == 'attention' else 'none'
+  position = POSITIONS['rotary' if mixer == 'attention' else 'none']()
   config = ModelConfig(n_layers=2, d_model=8, mixer=MIXERS[mixer](),
                        vocab_size=11, max_length=9, position=position, unroll=1)
   held = Model(config, model.init(config, jax.random.key(0), 3.0))
@@ -140,6 +148,32 @@ def test_the_lens_of_the_last_layer_is_the_prediction(loaded):
   out = loaded.run(TEXT, taps=['resid_post'])
   np.testing.assert_allclose(loaded.unembed(out.taps['resid_post'])[-1],
                              out.logits_TV, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('pooling', ['mean', 'cls'])
+def test_an_encoder_makes_one_vector_of_a_text(pooling):
+  config = ModelConfig(
+    n_layers=2, d_model=8, mixer=AttentionConfig(n_heads=2), vocab_size=257,
+    max_length=64, position=LearnedPosition(), mask='bidirectional',
+    unembedding='absent', unroll=1)
+  params = model.init(config, jax.random.key(0), 3.0)
+  held = Model(config, params, ByteTokenizer(), 'encoder', pooling, True)
+  texts = ['one', 'another text']
+  out = held.run(texts)
+  assert out.logits_BTV is None
+  together = held.embed(texts)
+  np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
+  np.testing.assert_allclose(out.embedding_BD, together, rtol=1e-4, atol=1e-5)
+  for text, expected in zip(texts, together):
+    alone = held.run(text)
+    assert alone.logits_TV is None
+    np.testing.assert_allclose(alone.embedding_D, expected, rtol=1e-4,
+                               atol=1e-5)
+    np.testing.assert_allclose(held.embed(text), expected, rtol=1e-4, atol=1e-5)
+    x_TD = model.apply(config, params, alone.ids_T[None]).x_BTD[0]
+    one_D = x_TD[0] if pooling == 'cls' else x_TD.mean(0)
+    np.testing.assert_allclose(expected, one_D / np.linalg.norm(one_D),
+                               rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(('text', 'says'), [

@@ -2,23 +2,26 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import planted_run
 import pytest
 
 import fathom
+import model
 from data.config import DataConfig
 from data.sources.mixture import MixtureConfig, Part
 from data.sources.text import TextConfig
 from data.sources.tree import TreeConfig
 from data.text import corpus
+from experiments.exchange.opening import opened
 from experiments.machine.usage import UsageError
 from experiments.runs.store import Store
 from model import AttentionConfig, ModelConfig
 from train import Config
 
-MODEL = ModelConfig(n_layers=1, d_model=8, mixer=AttentionConfig(n_heads=2))
+REFERENCES = Path(__file__).parents[2] / 'model' / 'pretrained' / 'references'
 
 
 def config(source, **changes):
@@ -71,6 +74,25 @@ def test_a_tokenizer_whose_text_is_not_there_any_more_is_missed(
   assert held.run([4, 5]).tokens == ['4', '5']
   with pytest.raises(UsageError, match=says):
     held.run('he')
+
+
+def test_what_others_have_trained_is_opened(tmp_path):
+  folder = REFERENCES / 'llama'
+  held = fathom.load(folder)
+  assert repr(held).startswith('<llama: 3 layers of attention')
+  assert 'stored as F32' in repr(held)
+  out = held.run([1, 2, 3])
+  expected = model.apply(held.config, opened(folder).params(), np.array(
+    [[1, 2, 3]])).logits_BTV[0]
+  np.testing.assert_allclose(out.logits_TV, expected, rtol=1e-5, atol=1e-5)
+  with pytest.raises(UsageError, match='it has no file of a tokenizer'):
+    held.run('text')
+  shutil.copytree(folder, tmp_path / 'mine')
+  (tmp_path / 'mine' / 'tokenizer.json').write_text('{}')
+  held = fathom.load(tmp_path / 'mine')
+  assert held.run([1]).tokens == ['1']
+  with pytest.raises(UsageError, match='its tokenizer cannot be opened'):
+    held.run('text')
 
 
 def test_what_is_no_model_is_one_message(tmp_path):
