@@ -19,8 +19,10 @@ from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
 
 VERBS = ('run', 'plan', 'power', 'status', 'results', 'report', 'config',
-         'sweep', 'init', 'list', 'claims', 'train', 'data', 'aot', 'doctor',
-         'bench')
+         'sweep', 'init', 'list', 'claims', 'train', 'data', 'import', 'aot',
+         'doctor', 'bench')
+# Where a verb is no name for a module: a keyword of Python.
+MODULES = {'import': 'importing'}
 WORKER = 'work'  # what `launch.workers` starts; no person types it
 EXAMPLES = '''\
 examples:
@@ -31,6 +33,7 @@ examples:
   fathom sweep lm-small --config.model.n_layers=1,2,4 --seeds=3
   fathom train lm-small --config.data.text_path=book.txt
   fathom data prepare pile/*.jsonl.zst --out=pile
+  fathom import SmolLM2-135M --out=models/smollm2
   fathom aot lm-125m --topology=v5e-16
 
 exit codes: 0 done, 2 bad config or usage, 3 wrong or missing device,
@@ -67,7 +70,8 @@ def parser() -> Parser:
   verbs = whole.add_subparsers(
     title='commands', metavar='COMMAND', dest='verb', prog='fathom')
   for name in (*VERBS, WORKER):
-    verb = importlib.import_module(f'experiments.commands.{name}')
+    verb = importlib.import_module(
+      f'experiments.commands.{MODULES.get(name, name)}')
     text = verb.__doc__ or ''
     said = {} if name == WORKER else {'help': text.partition('\n')[0]}
     verb.fill(verbs.add_parser(name, description=text, **said))

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from model import pretrained
 from model.config import ModelConfig
 from model.pretrained import loading
 from model.pretrained.checkpoint import UnreadableModel, inside, json_object
-from model.pretrained.family import Family
 from train import serialization
 
 RECORD = 'fathom.json'
@@ -119,31 +118,39 @@ def recorded(folder: Path) -> dict[str, Any]:
   return record
 
 
-def write(model: Foreign, out: Path) -> Imported:
+def write(model: Foreign, out: Path,
+          tell: Callable[[float], None] = lambda _: None) -> Imported:
   """Imports a model into a folder, which is whole or not there.
+
+  Args:
+    model: what others wrote.
+    out: the folder, which is not there yet, or is empty.
+    tell: told of the share of it that is written.
 
   Raises:
     InputError: the folder is there, or the disk is too small.
   """
-  check_free(out)
-  size = float32_bytes(model.table, model.config)
+  if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    raise InputError(f'--out={out} is there already, and is not overwritten; '
+                     'name another folder, or remove it')
+  numbers = parameters(model)
   out.parent.mkdir(parents=True, exist_ok=True)
   free = shutil.disk_usage(out.parent).free
-  if free < size:
-    raise InputError(f'--out={out}: the parameters need {size:,} bytes, and '
-                     f'{free:,} are free there; free space, or name another '
-                     'disk')
+  if free < 4 * numbers:
+    raise InputError(f'--out={out}: the parameters need {4 * numbers:,} bytes, '
+                     f'and {free:,} are free there; free space, or name '
+                     'another disk')
   with _partial(out) as folder:
-    pieces = shards.write(folder, loading.parts(model.table, model.config,
-                                                model.checkpoint))
+    pieces = shards.write(
+      folder, loading.parts(model.table, model.config, model.checkpoint),
+      lambda done: tell(done / numbers))
     vocabulary = None
     if model.tokenizer_file:
-      name, vocabulary_bytes = model.tokenizer_file
+      name, content = model.tokenizer_file
       with durable.written(folder / name) as file:
-        file.write(vocabulary_bytes)
-      vocabulary = {'file': name,
-                    'sha256': hashlib.sha256(vocabulary_bytes).hexdigest()}
-    record = {
+        file.write(content)
+      vocabulary = {'file': name, 'sha256': _sha256(content)}
+    record = json.loads(json.dumps({  # as it will be read
       'schema': SCHEMA, 'source': model.path.resolve().name,
       'form': model.form, 'family': model.family, 'stored': model.stored,
       'config': serialization.as_dict(model.config),
@@ -151,23 +158,40 @@ def write(model: Foreign, out: Path) -> Imported:
       'parameters': {path: [dataclasses.asdict(piece) for piece in own]
                      for path, own in pieces.items()},
       'tokenizer': vocabulary, 'pooling': model.pooling,
-      'normalized': model.normalized}
-    record = json.loads(json.dumps(record))  # as it will be read
+      'normalized': model.normalized}))
     durable.write_json(folder / RECORD, {**record,
                                          'checksum': _checksum(record)})
   return read(out)
 
 
-def float32_bytes(family: Family, config: ModelConfig) -> int:
-  """The size of a model's parameters in float32."""
-  return 4 * sum(map(math.prod, loading.shapes(family, config).values()))
+def parameters(model: Opened) -> int:
+  """How many numbers a model's parameters are."""
+  return sum(map(math.prod, loading.shapes(
+    pretrained.FAMILIES[model.family], model.config).values()))
 
 
-def check_free(out: Path) -> None:
-  """Raises InputError where something lies in the way of a new folder."""
-  if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-    raise InputError(f'--out={out} is there already, and is not overwritten; '
-                     'name another folder, or remove it')
+def twins(model: Imported) -> list[str]:
+  """What is odd about the imported folders beside one, in sentences.
+
+  Two models of a series that are the same bytes, or nearly, are one model to
+  whoever compares them.
+  """
+  said = []
+  own = set(model.tensors.items())
+  for path in sorted(model.path.absolute().parent.glob(f'*/{RECORD}')):
+    if path.parent.name == model.path.name:
+      continue
+    try:
+      other = recorded(path.parent)
+    except UnreadableModel:
+      continue
+    same = len(own & set(other['tensors'].items()))
+    if other['fingerprint'] == model.fingerprint:
+      said.append(f'{path.parent} is the same model: its config and all of its '
+                  'tensors are these')
+    elif same > len(own) / 2:
+      said.append(f'{path.parent} shares {same} of the {len(own)} tensors')
+  return said
 
 
 @contextlib.contextmanager
@@ -204,11 +228,14 @@ def _vocabulary(folder: Path,
     return None
   path = inside(folder, said['file'])
   model = path.read_bytes()
-  if hashlib.sha256(model).hexdigest() != said['sha256']:
+  if _sha256(model) != said['sha256']:
     raise UnreadableModel(f'{path}: is not what was written; {AGAIN}')
   return path.name, model
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
-  text = json.dumps(record, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
+  return _sha256(json.dumps(record, sort_keys=True).encode())
+
+
+def _sha256(content: bytes) -> str:
+  return hashlib.sha256(content).hexdigest()

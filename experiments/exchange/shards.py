@@ -8,7 +8,7 @@ import bisect
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,21 +50,32 @@ class Piece:
 Pieces = Mapping[str, Sequence[Piece]]
 
 
-def write(folder: Path, parts: Mapping[str, Part]) -> Pieces:
-  """Writes parameters file by file; returns what each is made of."""
+def write(folder: Path, parts: Mapping[str, Part],
+          tell: Callable[[int], None] = lambda _: None) -> Pieces:
+  """Writes parameters file by file.
+
+  Args:
+    folder: where.
+    parts: what, by the path of the parameter.
+    tell: told how many numbers are written so far.
+
+  Returns:
+    What each parameter is made of.
+  """
   pieces: dict[str, list[Piece]] = {path: [] for path in parts}
   held: dict[str, np.ndarray] = {}
-  count = 1
+  count, done = 1, 0
 
   def save() -> None:
-    nonlocal count
+    nonlocal count, done
     path = folder / _file(count)
     save_file(held, path)
     path.chmod(0o644)  # it was made for its owner alone
     with path.open('rb') as file:
       os.fsync(file.fileno())
+    count, done = count + 1, done + sum(rows.size for rows in held.values())
     held.clear()
-    count += 1
+    tell(done)
 
   for path, part in parts.items():
     for index in loading.blocks(part.shape, SHARD):
