@@ -4,8 +4,10 @@ Needs transformers and torch, which the extra `parity` brings. Both sides
 compute in float32; a quantised model is dequantised by either.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import io
 import pydoc_data.topics
 import warnings
 from collections.abc import Sequence
@@ -146,7 +148,9 @@ def _theirs(source: Opened, tokens_BT: np.ndarray, valid_BT: np.ndarray,
            {'pretrained_model_name_or_path': str(source.path)})
   kind = (transformers.AutoModel if encoder
           else transformers.AutoModelForCausalLM)
-  with warnings.catch_warnings(), torch.no_grad():
+  # Its bars and reports would drown the one row that is asked for.
+  with (warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()),
+        torch.no_grad()):
     warnings.simplefilter('ignore')
     network = kind.from_pretrained(
       **place, dtype=torch.float32, attn_implementation='eager',
