@@ -49,37 +49,37 @@ TABLE = (
 )
 
 
-def config(theirs: Mapping[str, Any]) -> ModelConfig:
+def config(values: Mapping[str, Any]) -> ModelConfig:
   """What a `config.json` says; what it leaves out is as in BERT base.
 
   Raises:
     UnreadableModel: it says something that we do not compute.
   """
-  said = Settings(theirs)
-  said.fixed('position_embedding_type', 'absolute')
-  said.fixed('is_decoder', False)
-  said.fixed('add_cross_attention', False)
-  width = said.count('hidden_size', 768)
+  theirs = Settings(values)
+  theirs.fixed('position_embedding_type', 'absolute')
+  theirs.fixed('is_decoder', False)
+  theirs.fixed('add_cross_attention', False)
+  width = theirs.count('hidden_size', 768)
+  heads = theirs.heads('num_attention_heads', 12, width)
   return ModelConfig(
-    n_layers=said.count('num_hidden_layers', 12),
+    n_layers=theirs.layers('num_hidden_layers', 12),
     d_model=width,
-    mixer=AttentionConfig(n_heads=said.count('num_attention_heads', 12),
-                          qkv_bias=True, out_bias=True),
+    mixer=AttentionConfig(n_heads=heads, qkv_bias=True, out_bias=True),
     mask='bidirectional',
     position=LearnedPosition(),
-    token_types=said.count('type_vocab_size', 2),
+    token_types=theirs.count('type_vocab_size', 2),
     embedding_norm=True,
     norm='layer',
     norm_placement='post',
-    norm_epsilon=said.number('layer_norm_eps', 1e-12),
+    norm_epsilon=theirs.number('layer_norm_eps', 1e-12),
     final_norm=False,
     feed_forward=PlainFeedForward(
-      multiple=said.count('intermediate_size', 3072) / width,
-      activation=said.activation('hidden_act', 'gelu')),
+      multiple=theirs.count('intermediate_size', 3072) / width,
+      activation=theirs.activation('hidden_act', 'gelu')),
     unembedding='absent',
     parameterisation='standard',
-    vocab_size=said.count('vocab_size', 30522),
-    max_length=said.count('max_position_embeddings', 512))
+    vocab_size=theirs.count('vocab_size', 30522),
+    max_length=theirs.count('max_position_embeddings', 512))
 
 
 def theirs(model: ModelConfig) -> dict[str, Any]:

@@ -39,33 +39,33 @@ TABLE = (
 HEAD = Entry('lm_head.weight', 'unembedding/w_DV', 'V D')
 
 
-def config(theirs: Mapping[str, Any]) -> ModelConfig:
+def config(values: Mapping[str, Any]) -> ModelConfig:
   """What a `config.json` says; what it leaves out is as in GPT-2 small.
 
   Raises:
     UnreadableModel: it says something that we do not compute.
   """
-  said = Settings(theirs)
-  said.fixed('scale_attn_weights', True)
-  said.fixed('scale_attn_by_inverse_layer_idx', False)
-  said.fixed('add_cross_attention', False)
-  width = said.count('n_embd', 768)
+  theirs = Settings(values)
+  theirs.fixed('scale_attn_weights', True)
+  theirs.fixed('scale_attn_by_inverse_layer_idx', False)
+  theirs.fixed('add_cross_attention', False)
+  width = theirs.count('n_embd', 768)
   return ModelConfig(
-    n_layers=said.count('n_layer', 12),
+    n_layers=theirs.layers('n_layer', 12),
     d_model=width,
-    mixer=AttentionConfig(n_heads=said.count('n_head', 12), qkv_bias=True,
-                          out_bias=True),
+    mixer=AttentionConfig(n_heads=theirs.heads('n_head', 12, width),
+                          qkv_bias=True, out_bias=True),
     position=LearnedPosition(),
     norm='layer',
-    norm_epsilon=said.number('layer_norm_epsilon', 1e-5),
+    norm_epsilon=theirs.number('layer_norm_epsilon', 1e-5),
     feed_forward=PlainFeedForward(
-      multiple=said.count('n_inner', 4 * width) / width,
-      activation=said.activation('activation_function', 'gelu_new')),
-    unembedding='tied' if said.flag('tie_word_embeddings', True) else
-    'separate',
+      multiple=theirs.count('n_inner', 4 * width) / width,
+      activation=theirs.activation('activation_function', 'gelu_new')),
+    unembedding=('tied' if theirs.flag('tie_word_embeddings', True)
+                 else 'separate'),
     parameterisation='gpt2',
-    vocab_size=said.count('vocab_size', 50257),
-    max_length=said.count('n_positions', 1024))
+    vocab_size=theirs.count('vocab_size', 50257),
+    max_length=theirs.count('n_positions', 1024))
 
 
 def theirs(model: ModelConfig) -> dict[str, Any]:

@@ -18,8 +18,6 @@ from model.pretrained.family import Family
 from model.pretrained.settings import THEIR_ACTIVATIONS, Settings
 from model.pretrained.table import Entry
 
-MOST_LAYERS = 10_000
-
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
@@ -60,7 +58,7 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
   window = _window(theirs, kind)
   width = theirs.count('hidden_size')
   return ModelConfig(
-    n_layers=theirs.count('num_hidden_layers', most=MOST_LAYERS),
+    n_layers=theirs.layers('num_hidden_layers'),
     d_model=width,
     mixer=_attention(theirs, kind, width),
     position=_position(theirs, kind),

@@ -42,33 +42,33 @@ BIASES = (
 HEAD = (Entry('embed_out.weight', 'unembedding/w_DV', 'V D'),)
 
 
-def config(theirs: Mapping[str, Any]) -> ModelConfig:
+def config(values: Mapping[str, Any]) -> ModelConfig:
   """What a `config.json` says; what it leaves out is as in GPT-NeoX-20B.
 
   Raises:
     UnreadableModel: it says something that we do not compute.
   """
-  said = Settings(theirs)
-  width = said.count('hidden_size', 6144)
-  bias = said.flag('attention_bias', True)
-  parallel = said.flag('use_parallel_residual', True)
-  tied = said.flag('tie_word_embeddings', False)
+  theirs = Settings(values)
+  width = theirs.count('hidden_size', 6144)
+  bias = theirs.flag('attention_bias', True)
+  parallel = theirs.flag('use_parallel_residual', True)
+  heads = theirs.heads('num_attention_heads', 64, width)
   return ModelConfig(
-    n_layers=said.count('num_hidden_layers', 44),
+    n_layers=theirs.layers('num_hidden_layers', 44),
     d_model=width,
-    mixer=AttentionConfig(n_heads=said.count('num_attention_heads', 64),
-                          qkv_bias=bias, out_bias=bias),
-    position=rotary.position(said, 'rotary_emb_base', 'rotary_pct', 0.25),
+    mixer=AttentionConfig(n_heads=heads, qkv_bias=bias, out_bias=bias),
+    position=rotary.position(theirs, 'rotary_emb_base', 'rotary_pct', 0.25),
     norm='layer',
-    norm_epsilon=said.number('layer_norm_eps', 1e-5),
+    norm_epsilon=theirs.number('layer_norm_eps', 1e-5),
     branches='parallel' if parallel else 'sequential',
     feed_forward=PlainFeedForward(
-      multiple=said.count('intermediate_size', 24576) / width,
-      activation=said.activation('hidden_act', 'gelu')),
-    unembedding='tied' if tied else 'separate',
+      multiple=theirs.count('intermediate_size', 24576) / width,
+      activation=theirs.activation('hidden_act', 'gelu')),
+    unembedding=('tied' if theirs.flag('tie_word_embeddings', False)
+                 else 'separate'),
     parameterisation='standard',
-    vocab_size=said.count('vocab_size', 50432),
-    max_length=said.count('max_position_embeddings', 2048))
+    vocab_size=theirs.count('vocab_size', 50432),
+    max_length=theirs.count('max_position_embeddings', 2048))
 
 
 def theirs(model: ModelConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from model.pretrained.checkpoint import UnreadableModel
 
 LARGEST = 2**31 - 1  # of any size
+MOST_LAYERS = 10_000
 REQUIRED = object()
 
 # Their activations in our words.
@@ -59,6 +60,18 @@ class Settings:
       raise self.refuse(key, f'{_short(value)} is not between {least} and '
                              f'{most}; correct it')
     return value
+
+  def layers(self, key: str, default: Any = REQUIRED) -> int:
+    """How many layers, each of which has tensors to be named."""
+    return self.count(key, default, most=MOST_LAYERS)
+
+  def heads(self, key: str, default: int, width: int) -> int:
+    """How many heads share the model's width."""
+    heads = self.count(key, default)
+    if width % heads:
+      raise self.refuse(key, f'{heads} does not divide the width {width}; '
+                             'correct one of them')
+    return heads
 
   def number(self, key: str, default: Any = REQUIRED, least: float = 0.0,
              most: float = 1e12) -> float:

@@ -221,6 +221,9 @@ def test_older_configs_say_the_same(name, settings):
   ('bert', {'position_embedding_type': 'relative_key'}),
   ('bert', {'is_decoder': True}),
   ('bert', {'hidden_size': 'sixteen'}),
+  ('gpt2', {'n_head': 3}),
+  ('neox', {'num_attention_heads': 0}),
+  ('bert', {'num_hidden_layers': 10**9}),
 ])
 def test_what_is_not_computed_is_refused(name, settings):
   theirs = json.loads((REFERENCES / name / 'config.json').read_text())
