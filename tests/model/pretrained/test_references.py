@@ -17,8 +17,10 @@ import model
 from model import pretrained
 from model.feed_forward import FEED_FORWARDS
 from model.position import POSITIONS
+from model.pretrained import loading
 from model.pretrained.checkpoint import SafetensorsCheckpoint, UnreadableModel
-from model.pretrained.loading import load, unload
+from train import placement
+from train.config import MeshConfig
 
 REFERENCES = pathlib.Path(__file__).parent / 'references'
 NAMES = sorted(path.parent.name
@@ -31,7 +33,8 @@ def opened(folder):
   theirs = json.loads((folder / 'config.json').read_text())
   family = pretrained.family(theirs['model_type'])
   config = family.config(theirs)
-  return family, config, load(family, config, SafetensorsCheckpoint(folder))
+  return family, config, loading.load(
+    family, config, SafetensorsCheckpoint(folder))
 
 
 @functools.cache
@@ -108,10 +111,23 @@ def test_tensors_go_there_and_back(name):
   theirs = safetensors.numpy.load_file(REFERENCES / name / 'model.safetensors')
   theirs = {family.spelled(key): value for key, value in theirs.items()
             if not family.ignores(family.spelled(key))}
-  back = dict(unload(family, config, params))
+  back = dict(loading.unload(family, config, params))
   assert back.keys() == theirs.keys()
   for key, value in theirs.items():
     np.testing.assert_array_equal(back[key], value, err_msg=key)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_devices_have_their_shares(name, monkeypatch):
+  family, config, params = original(name)
+  axes = dict.fromkeys(placement.AXES, 1) | {'fsdp': 2, 'tensor': 2}
+  mesh = placement.make_mesh(MeshConfig(**axes), jax.devices()[:4])
+  shardings = placement.parameter_shardings(params, mesh)
+  monkeypatch.setattr(loading, 'BLOCK', 50)
+  shares = loading.load(
+    family, config, SafetensorsCheckpoint(REFERENCES / name), shardings)
+  assert jax.tree.map(lambda leaf: leaf.sharding, shares) == shardings
+  jax.tree.map(np.testing.assert_array_equal, shares, params)
 
 
 def changed(tmp_path, name, rename=lambda key: key, added=None, **settings):
@@ -133,7 +149,7 @@ def old_norm(key):
     'LayerNorm.bias', 'LayerNorm.beta')
 
 
-MASK = {'bias': np.tri(16, dtype=np.float32)[None, None],
+MASK = {'bias': np.tri(16, dtype=bool)[None, None],
         'masked_bias': np.array(-1e9, np.float32)}
 
 
