@@ -26,7 +26,8 @@ REFERENCES = pathlib.Path(__file__).parent / 'references'
 NAMES = sorted(path.parent.name
                for path in REFERENCES.glob('*/reference.npz'))
 # Logits and hidden states are about 1; float32 on both sides.
-TOLERANCE = 1e-5
+TOLERANCE = 3e-5
+SEEN = 1e-3  # a difference that rounding does not make
 
 
 def opened(folder):
@@ -87,7 +88,7 @@ def test_every_parameter_counts(name):
   for path, _ in jax.tree_util.tree_leaves_with_path(params):
     if path[-1].key == 'b_k_GK' and config.position_name != 'rotary':
       continue  # It adds the same to all scores of a query.
-    assert difference(config, moved(params, path), name) > 100 * TOLERANCE, path
+    assert difference(config, moved(params, path), name) > SEEN, path
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -192,7 +193,7 @@ def test_a_head_of_its_own_is_read(tmp_path, name):
   _, config, params = opened(folder)
   np.testing.assert_array_equal(params['unembedding']['w_DV'],
                                 2 * embedding(name).T)
-  assert difference(config, params, name) > 100 * TOLERANCE
+  assert difference(config, params, name) > SEEN
 
 
 @pytest.mark.parametrize('name', ['llama', 'mistral', 'qwen3', 'neox'])
