@@ -80,8 +80,9 @@ def gguf(path: Path) -> Foreign:
   family = pretrained.family(checkpoint.theirs['model_type'])
   config = family.config(checkpoint.theirs)
   config.validate()
-  return _foreign(path, 'gguf', family, config, checkpoint,
-                  tokenizer_file(checkpoint.metadata))
+  vocabulary = (tokenizer_file(checkpoint.metadata)
+                if 'tokenizer.ggml.model' in checkpoint.metadata else None)
+  return _foreign(path, 'gguf', family, config, checkpoint, vocabulary)
 
 
 def _foreign(path: Path, form: Form, family: Family, config: ModelConfig,

@@ -1,0 +1,248 @@
+"""An imported folder is the model that it was made of, or is refused."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import folders
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import model as models
+from data.errors import InputError
+from experiments.exchange import folder, foreign, shards
+from experiments.exchange.opening import opened
+from model.pretrained.checkpoint import UnreadableModel
+from train import placement
+from train.config import MeshConfig
+
+LLAMA = folders.REFERENCES / 'llama'
+
+
+def imported(tmp_path, name='llama', out='ours'):
+  source = opened(folders.REFERENCES / name)
+  return folder.write(source, tmp_path / out)
+
+
+def arrays(name='llama'):
+  return load_file(folders.REFERENCES / name / 'model.safetensors')
+
+
+def theirs(name='llama', **changes):
+  text = (folders.REFERENCES / name / 'config.json').read_text()
+  return json.loads(text) | changes
+
+
+def rewrite(path, change):
+  """Changes the record as somebody would who knows how it is made."""
+  record = folder.recorded(path)
+  change(record)
+  checksum = folder._checksum(record)
+  (path / folder.RECORD).write_text(json.dumps(record | {'checksum': checksum}))
+
+
+def flip(path, at):
+  content = bytearray(path.read_bytes())
+  content[at] ^= 1
+  path.write_bytes(content)
+
+
+@pytest.mark.parametrize('name', ['llama', 'gpt2', 'neox', 'bert'])
+def test_an_imported_model_computes_what_the_reference_does(tmp_path, name):
+  imported(tmp_path, name)
+  ours = opened(tmp_path / 'ours')
+  assert ours.form == 'imported'
+  kept = np.load(folders.REFERENCES / name / 'reference.npz')
+  valid_BT = kept['attention_mask'].astype(bool)
+  types_BT = kept.get('token_type_ids')
+  out = models.apply(ours.config, ours.params(), kept['input_ids'],
+                     valid_BT=valid_BT, types_BT=types_BT)
+  found, wanted = ((out.logits_BTV, 'logits') if 'logits' in kept
+                   else (out.x_BTD, 'hidden'))
+  np.testing.assert_allclose(np.asarray(found)[valid_BT],
+                             kept[wanted][valid_BT], atol=2e-5)
+
+
+def test_pieces_of_any_size_are_the_same_parameters(tmp_path, monkeypatch):
+  source = opened(LLAMA)
+  monkeypatch.setattr(shards, 'SHARD', 200)
+  ours = folder.write(source, tmp_path / 'ours')
+  assert len(list((tmp_path / 'ours').glob('parameters-*'))) > 20
+  assert max(map(len, ours.pieces.values())) > 1
+  assert max(np.prod(piece.shape) for own in ours.pieces.values()
+             for piece in own) <= 16 * 24  # the largest layer
+  jax.tree.map(np.testing.assert_array_equal, ours.params(), source.params())
+  mesh = placement.make_mesh(MeshConfig(replica=1, fsdp=2, tensor=2))
+  split = ours.params(mesh)
+  jax.tree.map(np.testing.assert_array_equal, split, source.params())
+  assert not split['stack']['mixer']['w_q_DHK'].is_fully_replicated
+
+
+def test_a_fingerprint_is_of_the_content_alone(tmp_path):
+  bare = {name.removeprefix('model.'): array
+          for name, array in arrays().items()}
+  folders.write_folder(tmp_path / 'sharded', theirs(), arrays(), shards=3)
+  folders.write_folder(tmp_path / 'bare', theirs(), bare)
+  found = {opened(path).fingerprint for path in (
+    LLAMA, tmp_path / 'sharded', tmp_path / 'bare')}
+  found.add(imported(tmp_path).fingerprint)
+  assert len(found) == 1
+  changed = arrays()
+  changed['model.norm.weight'][3] += 1e-6
+  folders.write_folder(tmp_path / 'values', theirs(), changed)
+  folders.write_folder(tmp_path / 'config', theirs(rms_norm_eps=0.02), arrays())
+  others = {opened(tmp_path / name).fingerprint
+            for name in ('values', 'config')}
+  assert len(others | found) == 3
+
+
+def test_a_gguf_of_the_same_numbers_is_the_same_model(tmp_path):
+  pytest.importorskip('gguf')
+  import gguf_files
+  gguf_files.converted(tmp_path / 'm.gguf', 'llama')
+  source = opened(tmp_path / 'm.gguf')
+  assert source.form == 'gguf'
+  assert source.fingerprint == opened(LLAMA).fingerprint
+  ours = folder.write(source, tmp_path / 'ours')
+  jax.tree.map(np.testing.assert_array_equal, ours.params(),
+               opened(LLAMA).params())
+
+
+def test_a_folder_that_changes_is_read_again(tmp_path):
+  path = folders.write_folder(tmp_path / 'm', theirs(), arrays())
+  before = opened(path).fingerprint
+  assert opened(path) is opened(path)
+  changed = arrays()
+  changed['model.norm.weight'] *= 2
+  folders.write_folder(path, theirs(), changed)
+  assert opened(path).fingerprint != before
+
+
+def test_a_byte_that_flips_is_refused_by_name(tmp_path):
+  path = imported(tmp_path).path / 'parameters-00001.safetensors'
+  flip(path, path.stat().st_size - 1)
+  with pytest.raises(UnreadableModel, match=(
+      rf"{path.name}: the bytes of '[\w/]+' are not those")):
+    opened(path.parent).params()
+
+
+@pytest.mark.parametrize(('change', 'says'), [
+  (lambda record: record.update(schema=0), 'schema 0 is of another version'),
+  (lambda record: record.update(family='lama'), "family 'lama' is none of"),
+  (lambda record: record['config'].update(depth=3),
+   'config.depth: ModelConfig'),
+  (lambda record: record['config'].update(n_layers=4), 'do not make an array'),
+  (lambda record: record['parameters'].pop('norm/scale_D'),
+   "'norm/scale_D' is missing"),
+  (lambda record: record['parameters'].update({'norm/b_D': []}),
+   "'norm/b_D' is no parameter"),
+  (lambda record: record['parameters']['norm/scale_D'][0].update(key='x'),
+   "'x' is missing"),
+  (lambda record: record['parameters']['norm/scale_D'][0].update(
+    file='../ours/parameters-00001.safetensors'), 'not the plain name'),
+  (lambda record: record['parameters']['norm/scale_D'][0].update(
+    file='/etc/passwd'), 'not the plain name'),
+  (lambda record: record.update(tokenizer={'file': '../x', 'sha256': ''}),
+   'not the plain name')])
+def test_a_record_that_lies_is_refused(tmp_path, change, says):
+  path = imported(tmp_path).path
+  rewrite(path, change)
+  with pytest.raises(ValueError, match=re.escape(says)):
+    opened(path)
+
+
+def test_a_record_that_was_edited_is_refused(tmp_path):
+  path = imported(tmp_path).path / folder.RECORD
+  path.write_text(path.read_text().replace('"rms"', '"layer"'))
+  with pytest.raises(UnreadableModel, match='is not what was written'):
+    opened(path.parent)
+
+
+def test_files_that_are_not_those_of_the_record_are_refused(tmp_path):
+  path = imported(tmp_path).path / 'parameters-00001.safetensors'
+  held = load_file(path)
+  save_file(held | {'more': held['norm/scale_D']}, path)
+  with pytest.raises(UnreadableModel, match="'more' is one tensor too many"):
+    opened(path.parent)
+  path.unlink()
+  with pytest.raises(UnreadableModel, match='no such file'):
+    opened(path.parent)
+
+
+KILLED = '''
+import os, pathlib, sys
+from experiments.exchange import folder, shards
+from experiments.exchange.opening import opened
+save, count = shards.save_file, []
+def dying(*arguments):
+  count.append(save(*arguments))
+  if len(count) == 3:
+    os._exit(9)
+shards.save_file, shards.SHARD = dying, 200
+folder.write(opened(sys.argv[1]), pathlib.Path(sys.argv[2]))
+'''
+
+
+def test_a_kill_between_files_leaves_nothing_that_looks_whole(tmp_path):
+  ended = subprocess.run(
+    [sys.executable, '-P', '-c', KILLED, str(LLAMA), str(tmp_path / 'ours')],
+    env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)}, check=False)
+  assert ended.returncode == 9
+  left, = tmp_path.iterdir()
+  assert left.name.endswith('.partial')
+  assert len(list(left.iterdir())) == 3
+  with pytest.raises(UnreadableModel):
+    opened(left)
+  ours = imported(tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ['ours']
+  jax.tree.map(np.testing.assert_array_equal, ours.params(),
+               opened(LLAMA).params())
+
+
+def test_nothing_is_overwritten(tmp_path):
+  (tmp_path / 'ours').mkdir()
+  (tmp_path / 'ours' / 'mine').write_text('')
+  with pytest.raises(InputError, match='is there already'):
+    imported(tmp_path)
+  assert [path.name for path in (tmp_path / 'ours').iterdir()] == ['mine']
+  (tmp_path / 'ours' / 'mine').unlink()
+  assert imported(tmp_path).path == tmp_path / 'ours'
+
+
+def test_models_of_a_series_that_are_the_same_bytes_are_told(tmp_path):
+  first = imported(tmp_path, out='step-1')
+  assert folder.twins(first) == []
+  changed = arrays()
+  changed['model.norm.weight'] *= 2
+  folders.write_folder(tmp_path / 'm', theirs(), changed)
+  folder.write(opened(tmp_path / 'm'), tmp_path / 'step-2')
+  imported(tmp_path, 'gpt2', 'other')
+  second = imported(tmp_path, out='step-3')
+  one, two = folder.twins(second)
+  assert one == (f'{first.path} is the same model: its config and all of its '
+                 'tensors are these')
+  count = len(second.tensors)
+  assert two == (f'{tmp_path / "step-2"} shares {count - 1} of the {count} '
+                 'tensors')
+
+
+def test_what_carries_nothing_of_ours_is_named(tmp_path):
+  assert opened(LLAMA).left_out == ()
+  assert 'pooler.dense.weight' in opened(folders.REFERENCES / 'bert').left_out
+  spare = 'model.layers.0.self_attn.rotary_emb.inv_freq'
+  path = folders.write_folder(
+    tmp_path / 'm', theirs(), arrays() | {spare: np.ones(2, np.float32)})
+  assert isinstance(opened(path), foreign.Foreign)
+  assert opened(path).left_out == (spare,)
+  assert opened(path).fingerprint == opened(LLAMA).fingerprint
+
+
+def test_dtypes_are_told(tmp_path):
+  half = {name: array.astype(np.float16) if 'proj' in name else array
+          for name, array in arrays().items()}
+  path = folders.write_folder(tmp_path / 'm', theirs(), half)
+  assert opened(path).stored == 'F16 (21), F32 (9)'
