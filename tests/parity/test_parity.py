@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
-from experiments.commands import main  # noqa: E402
-from experiments.exchange import folder, parity  # noqa: E402
-from experiments.exchange.opening import opened  # noqa: E402
+from experiments.commands import main
+from experiments.exchange import folder, parity
+from experiments.exchange.opening import opened
 
 # What they warn of is theirs to mend.
 pytestmark = pytest.mark.filterwarnings('default')
