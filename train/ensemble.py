@@ -180,7 +180,9 @@ def _begin(configs: Sequence[Config], program: Program, hyper: Any, mesh: Mesh,
   if start is None:
     return program.init(hyper)
   params = [initial(c, load) for c, load in zip(configs, start, strict=True)]
-  stacked = jax.tree.map(lambda *x: np.stack(x), *params)
+  # What a run alone starts from may be too large to copy.
+  stacked = jax.tree.map(
+    lambda *x: np.stack(x) if len(x) > 1 else x[0][None], *params)
   return program.begin(hyper, _place(stacked, mesh, shared=False))
 
 

@@ -19,7 +19,7 @@ from experiments.sweeps import plan as plans
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.packing import Group
 from experiments.sweeps.plan import Plan
-from experiments.sweeps.task import Task, Train
+from experiments.sweeps.task import Task, Train, model_of
 from train import programs
 
 # Wide enough for a run's line when the output goes to a file.
@@ -90,14 +90,16 @@ def _stage(store: Store, run: str, measures: Sequence[Measure]) -> str:
 
 def _sizes(task: Task, swept: Sequence[str]) -> tuple[str, ...]:
   """n, d, swept fields, parameters, FLOPs, seed, instance and start."""
-  if not isinstance(task, Train):
+  model, fields = model_of(task), axes.fields(task)
+  if model is None:
     return ('',) * (7 + len(swept))
-  config, fields = task.config, axes.fields(task)
-  return (str(config.model.n_layers), str(config.model.d_model),
-          *(str(fields.get(path, '')) for path in swept),
-          f'{cost.parameters(config):,}', f'{cost.flops(task):.2e}',
-          str(config.train.seed), str(config.data.seed),
-          run_id(task.start) if task.start else '')
+  sizes = (str(model.n_layers), str(model.d_model),
+           *(str(fields.get(path, '')) for path in swept),
+           f'{cost.parameters(model):,}')
+  if not isinstance(task, Train):
+    return (*sizes, '', '', '', '')
+  return (*sizes, f'{cost.flops(task):.2e}', str(task.config.train.seed),
+          str(task.config.data.seed), run_id(task.start) if task.start else '')
 
 
 def estimate(plan: Plan) -> tuple[float, str]:

@@ -22,6 +22,7 @@ from experiments.machine.usage import UsageError
 if TYPE_CHECKING:
   from experiments.runs.executor import Telling
   from experiments.sweeps.plan import Plan
+  from experiments.sweeps.task import Train
   from train.config import Config
 
 
@@ -29,6 +30,10 @@ def fill(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments and the action."""
   parser.add_argument('config', nargs='?', default='', metavar='CONFIG',
                       help='what to train (fathom list)')
+  parser.add_argument(
+    '--start', default='', metavar='PATH',
+    help='a pretrained model to go on from (fathom import): its architecture '
+    "and tokenizer take the place of the config's")
   add_runs(parser)
   parser.add_argument(
     '--profile', type=_span, metavar='FIRST:LAST',
@@ -41,28 +46,35 @@ def fill(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace) -> int:
   """Trains, or finds that it is done; the exit code."""
   from experiments.runs import store
-  from experiments.sweeps import configs
-  config = configs.resolve(configs.named(options.config), options.texts)
+  from experiments.sweeps import configs, parent
+  from experiments.sweeps.task import Pretrained, Train
+  base, texts = configs.named(options.config), options.texts
+  if options.start:
+    base = parent.adopted(base, options.start)
+    texts = parent.tokens(base, texts, options.start)
+  config = configs.resolve(base, texts)
+  task = Train(config, Pretrained(options.start) if options.start else None)
+  parent.check(task)
   mine = cluster.detect(options)
   code = cluster.enter(
     options, cluster.environment(options, config.mesh.platform))
   if code is not None:
     return code
   store.check_layout(options.runs, 'train')
-  return _train(options, config, mine)
+  return _train(options, task, mine)
 
 
-def _train(options: argparse.Namespace, config: Config, mine: Any) -> int:
+def _train(options: argparse.Namespace, task: Train, mine: Any) -> int:
   import jax
 
   from experiments.commands import execution, listing
   from experiments.runs.store import Store
-  plan = single(options.config, config, options.runs)
-  run_id, = plan.run_ids()
-  store = Store(options.runs)
-  known = store.result(run_id) is not None
+  from experiments.sweeps.identity import run_id
+  plan, config = single(options.config, task, options.runs), task.config
+  run, store = run_id(task), Store(options.runs)
+  known = store.result(run) is not None
   if not known and (mine is None or mine.process <= 0):
-    with store.lease([run_id]) as free:
+    with store.lease([run]) as free:
       if not free:
         print('Another process trains this run: waiting for it.', flush=True)
     for sentence in listing.texts(plan):
@@ -71,31 +83,31 @@ def _train(options: argparse.Namespace, config: Config, mine: Any) -> int:
                         options.profile)
   if mine and jax.process_index() > 0:
     return code
-  result = store.result(run_id)
+  result = store.result(run)
   if result is None:
     return code
   if known:
     print('Done already.')
   if result['status'] == 'diverged':
     reason = result.get('message', 'its held-out loss is not finite')
-    print(f'fathom: run {run_id}: {reason}', file=sys.stderr)
+    print(f'fathom: run {run}: {reason}', file=sys.stderr)
     return usage.DIVERGED
   print(_summary(plan, config, result))
   return code
 
 
-def single(name: str, config: Config, runs: Any) -> Plan:
+def single(name: str, task: Train, runs: Any) -> Plan:
   """The plan of one run, in the run's own folder."""
   from experiments.runs.store import Store
-  from experiments.sweeps import algebra
+  from experiments.sweeps.algebra import Cell
   from experiments.sweeps.experiment import Experiment, Part
   from experiments.sweeps.identity import run_id
   from experiments.sweeps.plan import Plan
-  cells = algebra.cells('run', name, (config,))
+  cells = (Cell('run', name, task),)
   part = Part('run', lambda preset, pins: cells)
   experiment = Experiment(name, name, (part,), presets=(name,))
   return Plan(experiment, name, (part,), {'run': {}}, cells, runs,
-              Store(runs).run(run_id(cells[0].task)))
+              Store(runs).run(run_id(task)))
 
 
 @contextlib.contextmanager

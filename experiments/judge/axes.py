@@ -1,13 +1,12 @@
 """Which fields tell the runs of an experiment apart."""
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.sweeps import overrides
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.identity import run_id
-from experiments.sweeps.task import Task, Train
+from experiments.sweeps.task import Task, Train, model_of
 
 # The fields that have a column of their own in the results table.
 COLUMNS = {
@@ -22,15 +21,16 @@ _WORKED_OUT = ('model.vocab_size', 'model.max_length')
 
 
 def fields(task: Task) -> dict[str, Any]:
-  """What shapes a task, by dotted path; {} where it has no config.
+  """What shapes a task, by dotted path; {} where it has no model.
 
   Fields that only change how fast the result comes are left out. A run that
   starts from another one has the other's id as `task.start`.
   """
   if not isinstance(task, Train):
-    return {}
+    model = model_of(task)
+    return dict(overrides.semantic(model, 'model.')) if model else {}
   start = {'task.start': run_id(task.start)} if task.start else {}
-  return {**dict(_leaves(task.config)), **start}
+  return {**dict(overrides.semantic(task.config)), **start}
 
 
 def column(path: str) -> str:
@@ -79,16 +79,3 @@ def _differing(cells: Sequence[Cell]) -> list[str]:
   paths = dict.fromkeys(path for row in rows for path in row)
   return [path for path in paths
           if len({row.get(path) for row in rows}) > 1]
-
-
-def _leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
-  for field in dataclasses.fields(config):
-    if field.metadata.get('role') == 'execution':
-      continue
-    value, path = getattr(config, field.name), prefix + field.name
-    if overrides.kinds(field):
-      yield path, overrides.kind_name(field, value)
-    if dataclasses.is_dataclass(value):
-      yield from _leaves(value, path + '.')
-    else:
-      yield path, value

@@ -23,7 +23,7 @@ from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.plan import Plan
-from experiments.sweeps.task import Task, Train
+from experiments.sweeps.task import Task, Train, model_of
 
 # Of each run; `seed` and `instance` name the unit of replication.
 RUN = {
@@ -129,15 +129,15 @@ def status(store: Store, task: Task, part: Part) -> str:
 
 
 def _described(cell: Cell, paths: Iterable[str]) -> dict[str, Any]:
-  labels = {'stratum': cell.stratum, 'arm': cell.arm, 'run': run_id(cell.task)}
-  if not isinstance(cell.task, Train):
-    return labels
-  fields = _fields(cell.task)
-  return {
-    **labels, **{name: fields[path] for path, name in COLUMNS.items()},
-    'parameters': cost.parameters(cell.config),
-    'train_flops': cost.train_flops(cell.config),
+  fields, model = _fields(cell.task), model_of(cell.task)
+  described = {
+    'stratum': cell.stratum, 'arm': cell.arm, 'run': run_id(cell.task),
+    **{name: fields.get(path) for path, name in COLUMNS.items()},
+    'parameters': cost.parameters(model) if model else None,
     **{path: fields.get(path) for path in paths}}
+  if isinstance(cell.task, Train):
+    described['train_flops'] = cost.train_flops(cell.config)
+  return described
 
 
 @functools.cache

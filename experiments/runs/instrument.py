@@ -14,13 +14,14 @@ import numpy as np
 
 import train
 from data.batch import Source
+from experiments.exchange.opening import opened
 from experiments.runs import digest
 from experiments.runs.store import Store
 from experiments.runs.subject import Params, Row, Subject
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
-from experiments.sweeps.task import Task, Train
+from experiments.sweeps.task import Pretrained, Task, Train
 from train import programs
 from train.start import Load
 
@@ -89,6 +90,8 @@ def take(store: Store, subject: Subject, measure: Measure) -> None:
 def stored(store: Store, task: Task) -> Subject:
   """A finished task as a subject, read when it is looked at."""
   run = run_id(task)
+  if isinstance(task, Pretrained):
+    return Subject(run, task, params=params(store, task))
   if not isinstance(task, Train):
     return Subject(run, task)
   result = store.result(run)
@@ -104,7 +107,11 @@ def _arrays(scores: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def params(store: Store, task: Task) -> Callable[[], Params]:
-  """What reads a finished run's parameters, wherever they were kept."""
+  """What reads the parameters of a finished run, wherever they were kept, or of
+  a pretrained model.
+  """
+  if isinstance(task, Pretrained):
+    return opened(task.path).params
   assert isinstance(task, Train)
   run = run_id(task)
 

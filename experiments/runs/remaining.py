@@ -38,7 +38,7 @@ class Work:
   def ready(self, store: Store) -> bool:
     """Whether what its members start from is done."""
     return all(store.done(run_id(parent)) for task in self.group.tasks
-               for parent in parents(task))
+               for parent in parents(task) if isinstance(parent, Train))
 
 
 def work(plan: Plan) -> list[Work]:

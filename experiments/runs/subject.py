@@ -9,8 +9,11 @@ import jax
 import numpy as np
 
 from data.batch import Batch, Instance, Source
+from data.text.tokenizer import Tokenizer
+from experiments.exchange.opening import opened
 from experiments.sweeps import overrides
-from experiments.sweeps.task import Task, Train
+from experiments.sweeps.task import Pretrained, Task, Train, model_of
+from model import ModelConfig
 from train import programs, writing
 from train.config import Config
 
@@ -88,8 +91,23 @@ class Subject:
     return overrides.replace(self.task.config, {'model.unroll': 1})
 
   @functools.cached_property
+  def model(self) -> ModelConfig:
+    """What its parameters are of, trained here or elsewhere."""
+    found = self.config.model if isinstance(self.task, Train) else model_of(
+      self.task)
+    assert found, f'{self.task} has no model'
+    return found
+
+  @functools.cached_property
+  def tokenizer(self) -> Tokenizer | None:
+    """What its tokens stand for; None where they are no text."""
+    if isinstance(self.task, Pretrained):
+      return opened(self.task.path).tokenizer
+    return getattr(self.source, 'tokenizer', None)
+
+  @functools.cached_property
   def params(self) -> Params:
-    """The parameters after the last update."""
+    """The parameters after the last update, or as others have trained them."""
     assert self._params, f'{self.task} has no parameters'
     return self._params()
 

@@ -20,7 +20,7 @@ from experiments.runs.remaining import Work, untrained
 from experiments.runs.subject import Subject
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.packing import Group
-from experiments.sweeps.task import Pretrained, Train
+from experiments.sweeps.task import Train
 from train import distributed
 from train.stop import Diverged, Preempted
 
@@ -128,10 +128,6 @@ def _do(executor: Executor, item: Work) -> int:
   """Trains what is missing of an item, then measures what is missing."""
   store = executor.store
   subjects: dict[str, Subject] = {}
-  for task in item.group.tasks:
-    if isinstance(task, Pretrained):
-      raise usage.UsageError(
-        f'{task.path}: pretrained models cannot be loaded yet')
   group = untrained(item.group, store)
   if group is not None:
     subjects = {s.id: s for s in executor.execute(group)}

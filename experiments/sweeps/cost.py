@@ -3,7 +3,7 @@
 import functools
 
 from experiments.sweeps.task import Task, Train
-from model import count
+from model import ModelConfig, count
 from train import programs
 from train.config import Config
 
@@ -12,9 +12,9 @@ ASSUMED_FLOPS = 28e9
 
 
 @functools.cache
-def parameters(config: Config) -> int:
-  """Trainable parameters, embeddings included."""
-  return count.parameters(config.model).total
+def parameters(model: ModelConfig) -> int:
+  """Parameters, embeddings included."""
+  return count.parameters(model).total
 
 
 @functools.cache

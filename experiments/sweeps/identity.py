@@ -3,10 +3,9 @@
 import functools
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from data.errors import InputError
+from experiments.exchange.opening import opened
 from experiments.sweeps.task import Exact, Pretrained, Task, Train, plain
 from train import programs, serialization
 from train.config import Config
@@ -35,7 +34,7 @@ def content(task: Task) -> dict[str, Any]:
       start = {'start': content(task.start)} if task.start else {}
       return {'version': VERSION, **fields(task.config), **start}
     case Pretrained():
-      return {'version': VERSION, 'pretrained': _files(Path(task.path))}
+      return {'version': VERSION, 'pretrained': opened(task.path).fingerprint}
     case Exact():
       return {'version': VERSION, 'exact': plain(task.case)}
     case _:
@@ -62,19 +61,3 @@ def digest(value: Any) -> str:
   """Twelve hex digits of a value that JSON can hold."""
   text = json.dumps(value, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _files(path: Path) -> dict[str, str]:
-  """The sha256 of a file, or of every file in a folder, by relative path."""
-  files = sorted(p for p in path.rglob('*') if p.is_file()) or [path]
-  try:
-    return {'.' if file == path else file.relative_to(path).as_posix():
-            _hash(file) for file in files}
-  except OSError as error:
-    raise InputError(f'{path}: cannot be read ({error.strerror}); name the '
-                     'file or folder of a model') from None
-
-
-def _hash(path: Path) -> str:
-  with path.open('rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()

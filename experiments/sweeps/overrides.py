@@ -89,6 +89,23 @@ def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
       yield path, types[field.name], value
 
 
+def semantic(config: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """(dotted path, value) of each field that shapes what is computed.
+
+  Of a field that holds a kind, the kind's name comes first.
+  """
+  for field in dataclasses.fields(config):
+    if field.metadata.get('role') == 'execution':
+      continue
+    value, path = getattr(config, field.name), prefix + field.name
+    if kinds(field):
+      yield path, kind_name(field, value)
+    if dataclasses.is_dataclass(value):
+      yield from semantic(value, path + '.')
+    else:
+      yield path, value
+
+
 def parse(config: Any, overrides: Mapping[str, str]) -> dict[str, Any]:
   """Turns texts into values of the types that `config` declares.
 
@@ -224,6 +241,10 @@ def _value(path: str, kind: Any, text: str) -> Any:
     hint = f' (did you mean {near[0]}?)' if near else ''
     raise UsageError(f'{PREFIX}{path}={text}: use one of '
                      f'{", ".join(choices)}{hint}')
+  if kind is bool:
+    if text.lower() in ('true', 'false'):
+      return text.lower() == 'true'
+    raise UsageError(f'{PREFIX}{path}={text}: use true or false')
   if typing.get_origin(kind) is tuple:
     inner = typing.get_args(kind)[0]
     parts = [p for p in text.strip('()[]').split(',') if p.strip()]

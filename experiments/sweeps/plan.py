@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.machine.usage import UsageError, choose
-from experiments.sweeps import identity, overrides, packing
+from experiments.sweeps import identity, overrides, packing, parent
 from experiments.sweeps.algebra import Cell, Pins
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.task import Task, Train
@@ -175,8 +175,10 @@ def complete(task: Task) -> Task:
   if not isinstance(task, Train):
     return task
   task.config.validate()
-  return Train(programs.complete(task.config),
-               complete(task.start) if task.start else None)  # type: ignore
+  whole = Train(programs.complete(task.config),
+                complete(task.start) if task.start else None)  # type: ignore
+  parent.check(whole)
+  return whole
 
 
 def explain(plan: Plan) -> Iterator[tuple[str, str, str, str]]:

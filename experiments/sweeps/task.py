@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.exchange.opening import opened
+from model import ModelConfig
 from train.config import Config
 
 
@@ -58,6 +60,20 @@ class Exact:
 
 
 Task = Train | Pretrained | Exact
+
+
+def model_of(task: Task) -> ModelConfig | None:
+  """What the parameters of a task are of; None where it has none.
+
+  Raises:
+    UnreadableModel: a pretrained one cannot be read.
+  """
+  match task:
+    case Train():
+      return task.config.model
+    case Pretrained():
+      return opened(task.path).config
+  return None
 
 
 def plain(value: Any) -> Any:

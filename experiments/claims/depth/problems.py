@@ -162,7 +162,7 @@ def _first_of_each(runs: Sequence[Subject]) -> list[Subject]:
   for run in runs:
     config = run.config.model
     kind = (config.layers, config.n_layers, config.d_model,
-            cost.parameters(run.config))
+            cost.parameters(run.config.model))
     if run.source == runs[0].source:
       first.setdefault(kind, run)
   return sorted(first.values(), key=lambda run: run.config.model.n_layers
@@ -171,7 +171,7 @@ def _first_of_each(runs: Sequence[Subject]) -> list[Subject]:
 
 def _size(run: Subject) -> str:
   """'2 layers, 18,000 parameters', to two digits."""
-  n, size = run.config.model.n_layers, cost.parameters(run.config)
+  n, size = run.config.model.n_layers, cost.parameters(run.config.model)
   return (f'{n} layer{"" if n == 1 else "s"}, '
           f'{float(f"{size:.2g}"):,.0f} parameters')
 

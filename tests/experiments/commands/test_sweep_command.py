@@ -78,9 +78,10 @@ def test_a_plan_shows_what_is_swept(capsys, tmp_path):
 def test_a_single_run_of_a_sweep_is_that_of_train(tmp_path):
   from experiments.commands import train
   from experiments.sweeps import configs
+  from experiments.sweeps.task import Train
   plan = planned('--config.model.n_layers=1,2', '--seeds=1')
-  alone = train.single('lm-small', configs.resolve(
-    CONFIGS['lm-small'], {'model.n_layers': '2'}), tmp_path)
+  alone = train.single('lm-small', Train(configs.resolve(
+    CONFIGS['lm-small'], {'model.n_layers': '2'})), tmp_path)
   assert alone.run_ids() == plan.run_ids()[1:]
 
 

@@ -24,7 +24,7 @@ from experiments.sweeps import algebra, overrides, plan
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.identity import run_id
-from experiments.sweeps.task import Exact, Pretrained, Train
+from experiments.sweeps.task import Exact, Train
 from model import AttentionConfig, ModelConfig, NoPosition
 from model.config import ConfigError
 from train import programs
@@ -166,14 +166,6 @@ def test_rows_may_hold_the_numbers_of_arrays(tmp_path):
   assert rows(planned, cells[0].task, 'exact') == [
     {'metric': 'sum', 'value': 3.0, 'where': {'layer': 2}},
     {'metric': 'mean', 'value': 0.5, 'where': {}}]
-
-
-def test_a_pretrained_model_is_declared_and_not_yet_loaded(tmp_path):
-  (tmp_path / 'model.gguf').write_text('weights')
-  cells = (Cell('real', 'plain', Pretrained(str(tmp_path / 'model.gguf'))),)
-  planned = make(tmp_path, part('real', count, lambda *_: cells))
-  with pytest.raises(usage.UsageError, match='cannot be loaded yet'):
-    do(planned)
 
 
 def test_a_run_that_diverges_is_an_outcome(tmp_path):
