@@ -131,18 +131,19 @@ def test_cudnn_agrees_with_float64(mask):
   assert error < TOLERANCE['bfloat16'] * np.abs(expected).max()
 
 
-def choose(platform, pattern_used=False, **changes):
+def choose(platform, pattern_used=False, masked=False, **changes):
   made = config(**changes)
   q, k, _ = arrays(made.dtype)
   with backend.compiling_for(platform):
     return attention_kernel.choose(made, made.mixer.kernel, Layout(), q, k,
-                                   pattern_used)
+                                   pattern_used, masked)
 
 
 @pytest.mark.parametrize(('platform', 'pattern_used', 'changes', 'reason'), [
   ('tpu', False, {'dtype': 'float32'}, 'model.dtype=float32'),
   ('tpu', False, {'position': 'alibi'}, 'model.position=alibi'),
   ('tpu', True, {}, 'pattern is read or edited'),
+  ('tpu', False, {'masked': True}, 'padded keys are masked'),
   ('tpu', False, {'kernel': 'cudnn'}, 'runs on gpu, and this is tpu'),
   ('gpu', False, {}, 'cuDNN is not detected'),
   ('cpu', False, {'kernel': 'splash'}, 'runs on tpu'),

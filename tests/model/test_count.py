@@ -13,14 +13,16 @@ SWITCHES = [
   {'feed_forward': 'gated', 'bias': True, 'multiple': 2.6}, {'bias': False},
   {'feed_forward': 'none', 'unembedding': 'tied'},
   {'position': 'learned', 'multiple': 2.6},
-  {'unembedding': 'none', 'd_model': 24, 'vocab_size': 24}]
+  {'unembedding': 'none', 'd_model': 24, 'vocab_size': 24},
+  {'unembedding': 'absent'}, {'qkv_bias': True}, {'out_bias': True},
+  {'qk_norm': 'head'}, {**tiny.EVERYTHING, 'd_head': 8}]
 
 
 @pytest.mark.parametrize(('mixer', 'changes'),
                          list(itertools.product(tiny.MIXERS, SWITCHES)))
 def test_parameters_are_those_of_the_tree(mixer, changes):
-  config = tiny.config(mixer, n_heads=4, n_kv_heads=2, d_head=6, n_layers=3,
-                       **changes)
+  config = tiny.config(mixer, **{
+    'n_heads': 4, 'n_kv_heads': 2, 'd_head': 6, 'n_layers': 3, **changes})
   shapes = tiny.shapes_of(config)
   size = {name: sum(leaf.size for leaf in jax.tree.leaves(part))
           for name, part in shapes.items()}
@@ -28,9 +30,11 @@ def test_parameters_are_those_of_the_tree(mixer, changes):
   assert counted.total == sum(size.values())
   assert counted.stack == size['stack']
   assert counted.embedding == (size['token_embedding']
-                               + size.get('position_embedding', 0))
+                               + size.get('position_embedding', 0)
+                               + size.get('token_types', 0))
   assert counted.unembedding == size.get('unembedding', 0)
-  assert counted.final_norm == size['norm']
+  assert counted.embedding_norm == size.get('embedding_norm', 0)
+  assert counted.final_norm == size.get('norm', 0)
 
 
 @pytest.mark.parametrize(('mixer', 'changes'), [

@@ -18,9 +18,11 @@ def test_what_the_alphabet_cannot_name_is_an_error():
 
 @pytest.mark.parametrize('mixer', tiny.MIXERS)
 def test_every_parameter_says_its_shape(mixer):
-  config = tiny.config(mixer, n_kv_heads=1, n_layers=3, n_heads=2, d_head=6,
-                       window=5)
-  sizes = {'N': 3, 'D': 8, 'F': 32, 'H': 2, 'G': 1, 'K': 6, 'V': 7, 'W': 5}
+  config = tiny.config(mixer, **{
+    **tiny.EVERYTHING, 'n_kv_heads': 1, 'n_layers': 3, 'n_heads': 2,
+    'd_head': 12, 'window': 5, 'token_types': 4})
+  sizes = {'N': 3, 'D': 8, 'F': 32, 'H': 2, 'G': 1, 'K': 12, 'V': 7, 'W': 5,
+           'Y': 4}
   shapes = jax.tree_util.tree_leaves_with_path(tiny.shapes_of(config))
   for path, leaf in shapes:
     stacked = 'N' if path[0].key == 'stack' else ''

@@ -10,6 +10,7 @@ from flax import linen as nn
 import model
 from model import RotaryPosition, mixers
 from model.config import MixerConfig
+from model.rotary_scaling import LinearScaling, Llama3Scaling, YarnScaling
 
 
 @pytest.mark.parametrize(('field', 'changes'), [
@@ -22,6 +23,21 @@ from model.config import MixerConfig
   ('mask', {'mixer': 'convolution', 'mask': 'bidirectional'}),
   ('mixer.window', {'mixer': 'convolution', 'window': 0}),
   ('vocab_size', {'vocab_size': 0}),
+  ('norm_epsilon', {'norm_epsilon': 0.0}), ('token_types', {'token_types': -1}),
+  ('branches', {'branches': 'parallel', 'norm_placement': 'post'}),
+  ('mixer.d_head', {'d_head': 3}),
+  ('position.base', {'base': 1.0}),
+  ('position.fraction', {'fraction': 0.0}),
+  ('position.fraction', {'fraction': 1.5}),
+  ('position.fraction', {'fraction': 0.75}),
+  ('position.fraction', {'fraction': 0.1}),
+  ('position.scaling.factor', {'scaling': LinearScaling(0.5)}),
+  ('position.scaling.low_freq', {'scaling': Llama3Scaling(low_frequency=9.0)}),
+  ('position.scaling.original_length',
+   {'scaling': Llama3Scaling(original_length=0)}),
+  ('position.scaling.beta_slow', {'scaling': YarnScaling(beta_slow=0.0)}),
+  ('position.scaling.attention_factor',
+   {'scaling': YarnScaling(attention_factor=-1.0)}),
   ('max_length', {'position': 'learned', 'max_length': 0})])
 def test_a_model_that_cannot_be_built_names_the_field(field, changes):
   with pytest.raises(model.ConfigError, match=fr'^model\.{field}'):

@@ -59,6 +59,31 @@ def test_taps_are_reduced_inside_the_layer_and_obey_the_arithmetic():
                              out.logits_BTV, atol=1e-4)
 
 
+def test_parallel_branches_read_the_same_stream():
+  config = tiny.config(branches='parallel', n_layers=3)
+  params = tiny.params(config)
+
+  @tiny.jit
+  def run(scale, shift):
+    edits = {'mixer_out': sites.scale(3, 1, scale),
+             'resid_mid': sites.add(3, 1, shift * np.arange(8))}
+    return model.apply(config, params, tiny.tokens(), taps=dict.fromkeys(
+      sites.available(config)), edits=edits).taps
+
+  plain, ablated, moved = jax.device_get(
+    [run(1.0, 0.0), run(0.0, 0.0), run(1.0, 2.0)])
+  for taps, shift in ((plain, 0), (ablated, 0), (moved, 2)):
+    mid_NBTD = taps['resid_pre'] + taps['mixer_out']
+    mid_NBTD[1] += shift * np.arange(8)
+    np.testing.assert_allclose(taps['resid_mid'], mid_NBTD, atol=1e-4)
+    np.testing.assert_allclose(taps['resid_post'], mid_NBTD + taps['ffn_out'],
+                               atol=1e-4)
+    # The feed-forward does not hear of it; the next layer does.
+    np.testing.assert_array_equal(taps['ffn_out'][1], plain['ffn_out'][1])
+  assert np.abs(ablated['ffn_out'][2] - plain['ffn_out'][2]).max() > 1e-2
+  assert np.abs(moved['ffn_out'][2] - plain['ffn_out'][2]).max() > 1e-2
+
+
 def test_an_identity_edit_of_every_site_changes_nothing():
   config = tiny.config(**PLAIN)
   params = tiny.params(config)

@@ -7,12 +7,19 @@ import jax
 import numpy as np
 
 import model
+from model.rotary_scaling import Llama3Scaling
 
 # Half the time to compile, and the same numbers.
 jit = functools.partial(
   jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
 MIXERS = tuple(model.MIXERS)
+# Every part that is off by default, on.
+EVERYTHING = {
+  'qkv_bias': True, 'out_bias': True, 'qk_norm': 'head', 'norm_epsilon': 0.1,
+  'final_norm': False, 'embedding_norm': True, 'branches': 'parallel',
+  'token_types': 2, 'fraction': 0.5, 'base': 50.0,
+  'scaling': Llama3Scaling(4.0, original_length=64)}
 LENGTH = 6
 
 

@@ -139,6 +139,15 @@ def test_every_mixer_on_a_mesh_equals_one_device(mixer, changes):
     mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
 
 
+def test_biases_norms_types_and_parallel_branches_equal_one_device():
+  mixer = dataclasses.replace(ATTENTION.mixer, qkv_bias=True, out_bias=True,
+                              qk_norm='head')
+  assert_equals_one_device(changed(
+    model={'mixer': mixer, 'branches': 'parallel', 'embedding_norm': True,
+           'token_types': 2, 'final_norm': False, 'norm_epsilon': 1e-3},
+    mesh={'data': 2, 'fsdp': 2, 'tensor': 2}))
+
+
 def test_the_stream_is_gathered_once_for_all_products_that_read_it():
   """Four times a layer: what a branch reads, and the gradient of its output."""
   def gathers(n_layers):

@@ -4,15 +4,19 @@ import json
 
 import pytest
 
-from model import ModelConfig
+from model import ModelConfig, RotaryPosition
 from model.config import ConfigError
 from model.mixers import MIXERS
+from model.rotary_scaling import YarnScaling
 from train import serialization
+
+POSITION = RotaryPosition(5e5, 0.25, YarnScaling(8.0, original_length=64))
 
 
 @pytest.mark.parametrize('mixer', MIXERS)
 def test_a_config_comes_back_through_json(mixer):
-  config = ModelConfig(n_layers=3, mixer=MIXERS[mixer](), init_scale=2)
+  config = ModelConfig(n_layers=3, mixer=MIXERS[mixer](), init_scale=2,
+                       position=POSITION, final_norm=False)
   values = json.loads(json.dumps(serialization.as_dict(config)))
   assert serialization.from_dict(ModelConfig, values) == config
 

@@ -41,6 +41,8 @@ def fails(arguments, capsys):
    'model.mixer.n_heads: 7 does not divide'),
   (['plan', 'depth', '--strata=text', '--config.model.mask=bidirectional'],
    'model.mask'),
+  (['plan', 'depth', '--strata=text', '--config.model.unembedding=absent'],
+   "model.unembedding: 'absent' scores no tokens"),
   (['plan', 'depth', '--strata=text', '--config.model.n_layers=6'],
    'fathom sweep CONFIG --config.model.n_layers=6'),
   (['plan', 'depth', '--config.data.text_path=/no/such/file'],

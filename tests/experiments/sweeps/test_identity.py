@@ -126,6 +126,17 @@ def test_a_new_source_needs_no_more_than_its_name(monkeypatch):
     identified(data__source='text', data__wear='0.6')
 
 
+def test_a_position_is_known_by_its_name_and_what_differs():
+  def differing(**texts):
+    return serialization.differing(changed(**texts))
+
+  assert differing(model__position='rotary') == {}
+  assert differing(model__position='none') == {'model.position': 'none'}
+  assert differing(model__position__scaling='linear',
+                   model__position__scaling__factor='2') == {
+    'model.position.scaling': 'linear', 'model.position.scaling.factor': 2.0}
+
+
 def test_a_new_field_with_a_default_orphans_nothing():
   @dataclasses.dataclass(frozen=True)
   class Longer(type(Config().train)):

@@ -6,12 +6,35 @@ from data.sources import SOURCES
 from experiments.machine import usage
 from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
+from model import RotaryPosition
+from model.rotary_scaling import LinearScaling, YarnScaling
 from train.config import Config
 
 
 def parsed(**texts):
   return overrides.parse(Config(), {
     path.replace('__', '.'): text for path, text in texts.items()})
+
+
+def test_a_kind_inside_a_kind_comes_after_it_in_any_order():
+  found = parsed(model__position__scaling__factor='4',
+                 model__position__scaling='yarn', model__position='rotary',
+                 model__position__base='5e5')
+  assert overrides.replace(Config(), found).model.position == RotaryPosition(
+    5e5, scaling=YarnScaling(4.0))
+  alibi = overrides.replace(Config(), {'model.position': 'alibi'})
+  found = overrides.parse(alibi, {'model.position.scaling': 'linear',
+                                  'model.position': 'rotary',
+                                  'model.position.scaling.factor': '2'})
+  assert overrides.replace(alibi, found).model.position == RotaryPosition(
+    scaling=LinearScaling(2.0))
+
+
+def test_what_is_true_or_false_is_said_so():
+  assert parsed(model__final_norm='false', model__mixer__qkv_bias='True') == {
+    'model.final_norm': False, 'model.mixer.qkv_bias': True}
+  with pytest.raises(UsageError, match='use one of true, false'):
+    parsed(model__final_norm='no')
 
 
 def test_splits_overrides_from_other_arguments():
@@ -58,7 +81,7 @@ def test_replace_changes_only_what_is_named():
 def test_config_stays_small(source):
   """What one run can set: a new field should replace an old one."""
   config = overrides.replace(Config(), {'data.source': source})
-  assert len(list(overrides.leaves(config))) <= 75
+  assert len(list(overrides.leaves(config))) <= 73
 
 
 @dataclasses.dataclass(frozen=True)
