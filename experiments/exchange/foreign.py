@@ -1,22 +1,23 @@
 """Models in the forms of others: a Hugging Face folder, a GGUF file."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jax.sharding import Mesh
 
+from data.errors import InputError
 from experiments.exchange import content, sentences
 from experiments.exchange.pretrained import Form, Opened, Params, shardings
 from experiments.exchange.sentences import Pooling
 from model import pretrained
-from model.config import ModelConfig
+from model.config import ConfigError, ModelConfig
 from model.pretrained import folder, loading
-from model.pretrained.checkpoint import Checkpoint, inside
+from model.pretrained.checkpoint import Checkpoint, UnreadableModel, inside
 from model.pretrained.family import Family
-from model.pretrained.table import tensors
 
 VOCABULARIES = ('tokenizer.json', 'tokenizer.model')  # the first that is there
 
@@ -76,12 +77,14 @@ def gguf(path: Path) -> Foreign:
   # Imported here: it needs a package that few runs do.
   from data.text.gguf import tokenizer_file
   from model.pretrained.gguf import GGUFCheckpoint
-  checkpoint = GGUFCheckpoint(path)
-  family = pretrained.family(checkpoint.theirs['model_type'])
-  config = family.config(checkpoint.theirs)
-  config.validate()
-  vocabulary = (tokenizer_file(checkpoint.metadata)
-                if 'tokenizer.ggml.model' in checkpoint.metadata else None)
+  with _located(path):
+    checkpoint = GGUFCheckpoint(path)
+    family = pretrained.family(checkpoint.theirs['model_type'])
+    config = family.config(checkpoint.theirs)
+    config.validate()
+    loading.matched(family, config, checkpoint)
+    vocabulary = (tokenizer_file(checkpoint.metadata)
+                  if 'tokenizer.ggml.model' in checkpoint.metadata else None)
   return _foreign(path, 'gguf', family, config, checkpoint, vocabulary)
 
 
@@ -89,8 +92,7 @@ def _foreign(path: Path, form: Form, family: Family, config: ModelConfig,
              checkpoint: Checkpoint, vocabulary: tuple[str, bytes] | None,
              pooling: Pooling = '', normalized: bool = False) -> Foreign:
   config = dataclasses.replace(config, unroll=1)
-  names = loading.matched(family, config, checkpoint)
-  used = {names[name] for name in tensors(family.table(config), config)}
+  used = content.names(family, config, checkpoint).values()
   dtypes = collections.Counter(checkpoint.tensors[name].dtype for name in used)
   stored = (next(iter(dtypes)) if len(dtypes) == 1 else ', '.join(
     f'{dtype} ({count})' for dtype, count in dtypes.most_common()))
@@ -98,4 +100,15 @@ def _foreign(path: Path, form: Form, family: Family, config: ModelConfig,
     path=path, form=form, family=family.name, config=config, stored=stored,
     tokenizer_file=vocabulary, pooling=pooling, normalized=normalized,
     table=family, checkpoint=checkpoint,
-    left_out=tuple(sorted(checkpoint.tensors.keys() - used)))
+    left_out=tuple(sorted(checkpoint.tensors.keys() - set(used))))
+
+
+@contextlib.contextmanager
+def _located(path: Path) -> Iterator[None]:
+  """Has what is wrong with a file name it."""
+  try:
+    yield
+  except (ConfigError, InputError) as error:
+    text = str(error)
+    raise UnreadableModel(text if text.startswith(str(path))
+                          else f'{path}: {text}') from None

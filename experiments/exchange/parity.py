@@ -10,7 +10,7 @@ import importlib.util
 import io
 import pydoc_data.topics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +44,7 @@ class Row(NamedTuple):
     embedding: the largest absolute difference of any number of a vector of a
       sentence; of encoders.
     tokens: how many were compared.
+    vocabulary: whether their tokenizer gives the same ids; None without one.
     dtype: in which the parameters are stored and computed with, in words.
     versions: of the libraries.
   """
@@ -55,6 +56,7 @@ class Row(NamedTuple):
   top1: float | None
   embedding: float | None
   tokens: int
+  vocabulary: bool | None
   dtype: str
   versions: dict[str, str]
 
@@ -71,6 +73,9 @@ class Row(NamedTuple):
       parts.append(f'KL {self.kl:.1e} nats, top-1 equal for {self.top1:.2%}')
     if self.embedding is not None:
       parts.append(f'embeddings by {self.embedding:.1e} at most')
+    if self.vocabulary is not None:
+      parts.append('token ids equal' if self.vocabulary
+                   else 'token ids DIFFER')
     versions = ', '.join(f'{k} {v}' for k, v in self.versions.items())
     return (f'{"pass" if self.passed else "FAIL"}: {"; ".join(parts)} '
             f'({self.tokens} tokens; {self.dtype}; {versions})')
@@ -89,37 +94,42 @@ def compare(ours: Opened, source: Opened, text: str = PASSAGE) -> Row:
     source: what it was imported from, which the other library reads.
     text: of which the first tokens are used.
   """
-  encoder = ours.config.unembedding == 'absent'
-  texts = _sentences(text) if encoder else [text]
-  tokens_BT, valid_BT = _padded([_ids(ours, each) for each in texts])
-  versions = {name: importlib.metadata.version(name)
-              for name in (*LIBRARIES, 'jax')}
-  stored = ours.stored
-  dtype = (f'{stored} dequantised to float32' if 'Q' in stored
-           else f'{stored} stored, float32 computed')
-  return _row(ours, _mine(ours, tokens_BT, valid_BT),
-              _theirs(source, tokens_BT, valid_BT, encoder), valid_BT, dtype,
-              versions)
-
-
-def _row(ours: Opened, mine_BTX: np.ndarray, theirs_BTX: np.ndarray,
-         valid_BT: np.ndarray, dtype: str, versions: dict[str, str]) -> Row:
-  difference = np.abs(mine_BTX - theirs_BTX)[valid_BT]
-  kl = top1 = embedding = None
+  texts = [text[:LENGTH * 16]]
   if ours.config.unembedding == 'absent':
-    what = 'hidden states'
-    vectors = [sentences.pooled(x, valid_BT, ours.pooling or 'mean',
-                                ours.normalized)
-               for x in (mine_BTX, theirs_BTX)]
-    embedding = float(np.abs(vectors[0] - vectors[1]).max())
-  else:
-    what = 'logits'
-    mine, theirs = (scipy.special.log_softmax(x[valid_BT], axis=-1)
-                    for x in (mine_BTX, theirs_BTX))
-    kl = float(np.mean(np.sum(np.exp(theirs) * (theirs - mine), axis=-1)))
-    top1 = float(np.mean(mine.argmax(-1) == theirs.argmax(-1)))
-  return Row(what, float(difference.max()), float(difference.mean()), kl, top1,
-             embedding, int(valid_BT.sum()), dtype, versions)
+    texts = _sentences(text)
+  rows = [_ids(ours, each) for each in texts]
+  tokens_BT, valid_BT = _padded(rows)
+  dtype = ('dequantised to float32' if 'Q' in ours.stored
+           else 'stored, float32 computed')
+  with _quiet():
+    theirs_BTX = _theirs(ours, source, tokens_BT, valid_BT)
+    vocabulary = _same_ids(source, texts, rows) if ours.tokenizer_file else None
+  mine_BTX = _mine(ours, tokens_BT, valid_BT)
+  return Row(
+    **_differences(ours, mine_BTX, theirs_BTX, valid_BT),
+    tokens=int(valid_BT.sum()), vocabulary=vocabulary,
+    dtype=f'{ours.stored} {dtype}', versions={
+      name: importlib.metadata.version(name) for name in (*LIBRARIES, 'jax')})
+
+
+def _differences(ours: Opened, mine_BTX: np.ndarray, theirs_BTX: np.ndarray,
+                 valid_BT: np.ndarray) -> dict[str, Any]:
+  """The fields of a row that are numbers."""
+  difference = np.abs(mine_BTX - theirs_BTX)[valid_BT]
+  found: dict[str, Any] = {
+    'largest': float(difference.max()), 'mean': float(difference.mean()),
+    'kl': None, 'top1': None, 'embedding': None}
+  if ours.config.unembedding == 'absent':
+    mine, theirs = (
+      sentences.pooled(x_BTD, valid_BT, ours.pooling or 'mean', ours.normalized)
+      for x_BTD in (mine_BTX, theirs_BTX))
+    return {**found, 'what': 'hidden states',
+            'embedding': float(np.abs(mine - theirs).max())}
+  mine, theirs = (scipy.special.log_softmax(logits_BTV[valid_BT], axis=-1)
+                  for logits_BTV in (mine_BTX, theirs_BTX))
+  return {**found, 'what': 'logits',
+          'kl': float(np.mean(np.sum(np.exp(theirs) * (theirs - mine), -1))),
+          'top1': float(np.mean(mine.argmax(-1) == theirs.argmax(-1)))}
 
 
 def _mine(ours: Opened, tokens_BT: np.ndarray,
@@ -136,29 +146,49 @@ def _mine(ours: Opened, tokens_BT: np.ndarray,
     return np.asarray(run(ours.params()), np.float64)
 
 
-def _theirs(source: Opened, tokens_BT: np.ndarray, valid_BT: np.ndarray,
-            encoder: bool) -> np.ndarray:
-  """What the other library computes; it reads files, and asks no network."""
+def _theirs(ours: Opened, source: Opened, tokens_BT: np.ndarray,
+            valid_BT: np.ndarray) -> np.ndarray:
   import torch
+  import transformers
+  encoder = ours.config.unembedding == 'absent'
+  kind = (transformers.AutoModel if encoder
+          else transformers.AutoModelForCausalLM)
+  network = kind.from_pretrained(
+    **_place(source), dtype=torch.float32, attn_implementation='eager').eval()
+  with torch.no_grad():
+    out = network(input_ids=torch.tensor(tokens_BT, dtype=torch.long),
+                  attention_mask=torch.tensor(valid_BT, dtype=torch.long))
+  found = out.last_hidden_state if encoder else out.logits
+  return found.numpy().astype(np.float64)
+
+
+def _same_ids(source: Opened, texts: Sequence[str],
+              rows: Sequence[np.ndarray]) -> bool:
+  """Whether their tokenizer finds the ids that ours does."""
+  import transformers
+  theirs = transformers.AutoTokenizer.from_pretrained(**_place(source))
+  return all(theirs(text)['input_ids'][:len(row)] == row.tolist()
+             for text, row in zip(texts, rows))
+
+
+def _place(source: Opened) -> dict[str, Any]:
+  """What the other library reads: these files, no code, no network."""
+  path, gguf = source.path, source.form == 'gguf'
+  return {'pretrained_model_name_or_path': str(path.parent if gguf else path),
+          'trust_remote_code': False, 'local_files_only': True,
+          **({'gguf_file': path.name} if gguf else {})}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Silences reports and bars, which would drown the one row asked for."""
   import transformers
   transformers.logging.set_verbosity_error()
   transformers.logging.disable_progress_bar()
-  place = ({'pretrained_model_name_or_path': str(source.path.parent),
-            'gguf_file': source.path.name} if source.form == 'gguf' else
-           {'pretrained_model_name_or_path': str(source.path)})
-  kind = (transformers.AutoModel if encoder
-          else transformers.AutoModelForCausalLM)
-  # Its bars and reports would drown the one row that is asked for.
-  with (warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()),
-        torch.no_grad()):
+  with (warnings.catch_warnings(),
+        contextlib.redirect_stderr(io.StringIO())):
     warnings.simplefilter('ignore')
-    network = kind.from_pretrained(
-      **place, dtype=torch.float32, attn_implementation='eager',
-      trust_remote_code=False, local_files_only=True).eval()
-    out = network(input_ids=torch.tensor(tokens_BT, dtype=torch.long),
-                  attention_mask=torch.tensor(valid_BT, dtype=torch.long))
-    found = out.last_hidden_state if encoder else out.logits
-    return found.numpy().astype(np.float64)
+    yield
 
 
 def _ids(ours: Opened, text: str) -> np.ndarray:
@@ -171,7 +201,7 @@ def _ids(ours: Opened, text: str) -> np.ndarray:
   if tokenizer is None:
     ids = np.frombuffer(text.encode(), np.uint8)[:length]
     return ids.astype(np.int32) % ours.config.vocab_size
-  return tokenizer.ids(text[:length * 16])[:length]
+  return tokenizer.ids(text)[:length]
 
 
 def _sentences(text: str) -> list[str]:

