@@ -18,6 +18,8 @@ from model.pretrained.family import Family
 from model.pretrained.settings import THEIR_ACTIVATIONS, Settings
 from model.pretrained.table import Entry
 
+WINDOW = 4096  # sliding_window where a config has none
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
@@ -29,20 +31,18 @@ class Kind:
     longest: max_position_embeddings.
     kv_heads: num_key_value_heads; 0: as many as heads.
     head: head_dim; 0: hidden_size / num_attention_heads.
-    window: sliding_window; 0: none.
   """
 
   longest: int
   kv_heads: int = 0
   head: int = 0
-  window: int = 0
 
 
 KINDS = {
   'llama': Kind(longest=2048),
-  'mistral': Kind(longest=131_072, kv_heads=8, window=4096),
-  'qwen2': Kind(longest=32_768, kv_heads=32, window=4096),
-  'qwen3': Kind(longest=32_768, kv_heads=32, head=128, window=4096),
+  'mistral': Kind(longest=131_072, kv_heads=8),
+  'qwen2': Kind(longest=32_768, kv_heads=32),
+  'qwen3': Kind(longest=32_768, kv_heads=32, head=128),
 }
 
 
@@ -109,17 +109,18 @@ def _position(theirs: Settings, kind: str) -> RotaryPosition:
 
 def _window(theirs: Settings, kind: str) -> int:
   """How far attention looks back; 0: to the start."""
-  if not KINDS[kind].window:
+  if kind == 'llama' or (
+      kind != 'mistral' and not theirs.flag('use_sliding_window', False)):
     return 0
+  # Null means none, and absence does not.
+  said = 'sliding_window' in theirs.values
+  window = theirs.count('sliding_window', 0 if said else WINDOW)
   if kind == 'mistral':
-    # Null means none here, and absence does not.
-    said = 'sliding_window' in theirs.values
-    return theirs.count('sliding_window', 0 if said else KINDS[kind].window)
-  if not theirs.flag('use_sliding_window', False):
-    return 0
-  window = theirs.count('sliding_window', KINDS[kind].window)
+    return window
   layers = theirs.values.get('layer_types')
   if layers is not None:
+    if not isinstance(layers, list):
+      raise theirs.refuse('layer_types', 'is not a list; correct it')
     return window if 'sliding_attention' in layers else 0
   first = theirs.count('max_window_layers', 28, least=0)
   return window if first < theirs.count('num_hidden_layers') else 0

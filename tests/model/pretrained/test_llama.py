@@ -24,7 +24,7 @@ SIZES = {'hidden_size': 4096, 'intermediate_size': 11008,
 
 
 def read(model_type='llama', **said):
-  return LLAMA.config({**SIZES, 'model_type': model_type, **said})
+  return LLAMA.config({**SIZES, 'model_type': model_type} | said)
 
 
 # The defaults of the config classes of transformers 5.24.
@@ -59,7 +59,9 @@ def test_null_is_not_always_absence():
 
 @pytest.mark.parametrize(('said', 'length'), [
   ({'use_sliding_window': False, 'sliding_window': 16}, 32768),
-  ({'use_sliding_window': True}, 4096),
+  ({'use_sliding_window': True, 'max_window_layers': 0}, 4096),
+  ({'use_sliding_window': True, 'sliding_window': None,
+    'max_window_layers': 0}, 32768),
   ({'use_sliding_window': True, 'sliding_window': 16,
     'max_window_layers': 32}, 32768),
   ({'use_sliding_window': True, 'sliding_window': 16,
@@ -127,6 +129,8 @@ def test_rotary_position_is_read_as_older_and_newer_configs_have_it(
    'full_attention: layers of different rotary position'),
   ({'partial_rotary_factor': 0.5}, 'partial_rotary_factor: 0.5'),
   ({'rope_theta': float('nan')}, 'rope_theta: nan'),
+  ({'model_type': 'qwen2', 'use_sliding_window': True, 'layer_types': 3},
+   'layer_types: is not a list'),
   ({'rms_norm_eps': 0}, 'rms_norm_eps: 0'),
   ({'rms_norm_eps': '1e-5'}, "rms_norm_eps: '1e-5' is not a number"),
   ({'hidden_act': 'relu2'}, "hidden_act: 'relu2' is none of")])
