@@ -97,7 +97,7 @@ class SafetensorsCheckpoint:
     """The one file of tensors."""
     if not self.folder.is_dir():
       raise UnreadableModel(f'{self.folder}: no such folder; give one with '
-                            'config.json and *.safetensors')
+                            'config.json and *.safetensors, or a .gguf file')
     files = sorted(path.name for path in self.folder.glob('*.safetensors'))
     if 'model.safetensors' in files:
       return 'model.safetensors'
@@ -107,15 +107,18 @@ class SafetensorsCheckpoint:
         f'{files[1]}…) and no {INDEX}; fetch it, or leave one file')
     if files:
       return files[0]
-    pickles = sorted(path.name for path in self.folder.iterdir()
-                     if path.suffix in PICKLES)
-    if pickles:
-      raise UnreadableModel(
-        f'{self.folder / pickles[0]}: a pickle can run any code and is not '
-        'opened; convert it to safetensors (save_pretrained of transformers '
-        'writes them)')
-    raise UnreadableModel(f'{self.folder}: no *.safetensors in this folder; '
-                          'give the folder that has them')
+    others = sorted(path.name for path in self.folder.iterdir()
+                    if path.suffix in (*PICKLES, '.gguf'))
+    if not others:
+      raise UnreadableModel(f'{self.folder}: no *.safetensors in this folder; '
+                            'give the folder that has them')
+    if others[0].endswith('.gguf'):
+      raise UnreadableModel(f'{self.folder}: no *.safetensors in this folder; '
+                            f'give the file {others[0]} itself')
+    raise UnreadableModel(
+      f'{self.folder / others[0]}: a pickle can run any code and is not '
+      'opened; convert it to safetensors (save_pretrained of transformers '
+      'writes them)')
 
   def _index(self) -> Mapping[str, str]:
     """The file of each tensor, as the index has it; empty without one."""

@@ -13,6 +13,7 @@ from model.pretrained.checkpoint import (
 )
 from model.pretrained.family import Family
 from model.pretrained.loading import matched
+from model.pretrained.settings import Settings
 
 CONFIG = 'config.json'
 
@@ -42,31 +43,18 @@ def read(path: str | Path) -> Folder:
     UnreadableModel: anything about it is not as it should be.
   """
   folder = Path(path)
-  if not folder.is_dir():
-    raise UnreadableModel(f'{folder}: no such folder; give one with {CONFIG} '
-                          'and *.safetensors')
-  place = folder / CONFIG
-  if not place.exists() and not any(folder.iterdir()):
-    raise UnreadableModel(f'{folder}: the folder is empty; give one with '
-                          f'{CONFIG} and *.safetensors')
+  checkpoint = SafetensorsCheckpoint(folder)
   theirs = json_object(inside(folder, CONFIG))
-  if theirs.get('quantization_config') is not None:
-    raise UnreadableModel(
-      f'{place}: quantization_config: quantised weights of this kind are not '
-      'read; take the original model, or a GGUF file')
   try:
+    if theirs.get('quantization_config') is not None:
+      raise Settings(theirs).refuse(
+        'quantization_config', 'weights quantised so are not read; take the '
+        'original model, or a GGUF file')
     family = pretrained.family(theirs.get('model_type'))
     config = family.config(theirs)
     config.validate()
-    checkpoint = SafetensorsCheckpoint(folder)
     matched(family, config, checkpoint)
   except ConfigError as error:
-    raise _located(folder, error) from None
+    # Only the headers of the tensors' files have been read by now.
+    raise UnreadableModel(f'{folder}: {error}') from None
   return Folder(family, config, checkpoint, theirs)
-
-
-def _located(folder: Path, error: ConfigError) -> UnreadableModel:
-  """The error with the folder in front, where it does not name it yet."""
-  text = str(error)
-  return UnreadableModel(text if text.startswith(str(folder))
-                         else f'{folder}: {text}')

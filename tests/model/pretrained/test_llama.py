@@ -1,9 +1,7 @@
 """Configs of Llama, Mistral and Qwen, read as transformers reads them."""
 
 import dataclasses
-import json
 
-import folders
 import pytest
 
 from model.config import ConfigError
@@ -137,15 +135,6 @@ def test_rotary_position_is_read_as_older_and_newer_configs_have_it(
 def test_what_is_not_computed_is_refused(said, words):
   with pytest.raises(UnreadableModel, match=words):
     read(**said)
-
-
-@pytest.mark.parametrize('name', sorted(
-  path.name for pattern in ('llama*', 'mistral', 'qwen*')
-  for path in folders.REFERENCES.glob(pattern)))
-def test_a_config_goes_out_and_comes_back(name):
-  theirs = json.loads((folders.REFERENCES / name / 'config.json').read_text())
-  config = LLAMA.config(theirs)
-  assert LLAMA.config(LLAMA.theirs(config)) == config
 
 
 def test_a_width_that_was_rounded_goes_out():

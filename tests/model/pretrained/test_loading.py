@@ -29,7 +29,6 @@ class Counting:
     return part
 
 
-
 def equal(one, other):
   jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -85,6 +84,17 @@ def test_each_device_reads_its_share(llama, params):
     size, matrix = np.prod(tensor.shape), len(tensor.shape) == 2
     # Vectors are split over fsdp alone: each half is on two devices.
     assert counting.counts[name] == (size if matrix else 2 * size), name
+
+
+@pytest.mark.parametrize('name', ['bert', 'gpt2', 'neox', 'qwen3'])
+def test_a_share_of_every_family_is_that_of_the_whole(name):
+  found = folder.read(folders.REFERENCES / name)
+  whole = pretrained.load(found.family, found.config, found.checkpoint)
+  shardings = placement.parameter_shardings(whole, mesh(fsdp=2, tensor=2))
+  loaded = pretrained.load(found.family, found.config, found.checkpoint,
+                           shardings)
+  equal(loaded, whole)
+  assert jax.tree.map(lambda x: x.sharding, loaded) == shardings
 
 
 def test_a_large_tensor_is_read_in_blocks(llama, params, monkeypatch):

@@ -88,6 +88,16 @@ def pickled(path):
   (path / 'pytorch_model.bin').write_bytes(pickle.dumps(Bomb()))
 
 
+def pickle_alone(path):
+  empty(path)
+  (path / 'model.pt').write_bytes(pickle.dumps(Bomb()))
+
+
+def gguf(path):
+  empty(path)
+  (path / 'model.gguf').write_bytes(b'GGUF')
+
+
 class Bomb:
   """Leaves a trace when it is unpickled."""
 
@@ -212,8 +222,10 @@ CASES = {
   'shard cut short': (cut_shard, f'{SHARD}: damaged'),
   'a link out': (link, 'model.safetensors: is a link out of the folder'),
   'pickle': (pickled, 'pytorch_model.bin: a pickle.*convert it to safetensors'),
+  'pickle alone': (pickle_alone, 'model.pt: a pickle.*convert it'),
+  'gguf within': (gguf, 'give the file model.gguf itself'),
   'two models': (two, r'2 files of tensors \(a.safetensors, b.safetensors'),
-  'empty': (empty, 'the folder is empty'),
+  'empty': (empty, r'no \*\.safetensors in this folder; give'),
 }
 
 
