@@ -252,8 +252,6 @@ def _value(path: str, kind: Any, text: str) -> Any:
       raise UsageError(f'{PREFIX}{path}: cannot be written on a command line; '
                        'set it in an experiment file')
     return tuple(_value(path, inner, p.strip()) for p in parts)
-  if kind is bool:
-    return _value(path, Literal['true', 'false'], text.lower()) == 'true'
   try:
     if kind is int and 'e' in text.lower():  # 1e5 steps
       number = float(text)

@@ -33,7 +33,7 @@ def test_a_kind_inside_a_kind_comes_after_it_in_any_order():
 def test_what_is_true_or_false_is_said_so():
   assert parsed(model__final_norm='false', model__mixer__qkv_bias='True') == {
     'model.final_norm': False, 'model.mixer.qkv_bias': True}
-  with pytest.raises(UsageError, match='use one of true, false'):
+  with pytest.raises(UsageError, match='use true or false'):
     parsed(model__final_norm='no')
 
 
