@@ -3,7 +3,15 @@
 Everything outside this folder sees plain dicts of arrays and these functions.
 """
 
-from model import backend, count, dims, matching, sites
+from model import (
+  backend,
+  count,
+  decoding,
+  dims,
+  generation,
+  matching,
+  sites,
+)
 from model.attention import AttentionConfig
 from model.config import ConfigError, ModelConfig, complete
 from model.feed_forward import (
@@ -39,6 +47,6 @@ __all__ = [
   'AttentionConfig', 'ConfigError', 'Edit', 'GatedFeedForward', 'Hidden',
   'Layout', 'LearnedPosition', 'ModelConfig', 'NoFeedForward', 'NoPosition',
   'Output', 'PlainFeedForward', 'RotaryPosition', 'SinusoidalPosition',
-  'apply', 'backend', 'complete', 'count', 'dims', 'embed', 'group', 'hidden',
-  'init', 'matching', 'sites', 'unembed',
+  'apply', 'backend', 'complete', 'count', 'decoding', 'dims', 'embed',
+  'generation', 'group', 'hidden', 'init', 'matching', 'sites', 'unembed',
 ]

@@ -17,8 +17,10 @@ from model.config import (
   ConfigError,
   MixerConfig,
   ModelConfig,
+  Shapes,
   require,
 )
+from model.embedding import Positions
 from model.linear import biased, project
 from model.sites import Sites
 
@@ -89,6 +91,13 @@ class AttentionConfig(MixerConfig):
             + self.out_bias * model.d_model
             + (self.qk_norm == 'head') * 2 * head)
 
+  def memory(self, model: ModelConfig, batch: int, length: int) -> Shapes:
+    """Keys and values, as products take them without turning them round."""
+    head, dtype = self.head_width(model), jnp.dtype(model.dtype)
+    rows = (batch, self.kv_heads)
+    return {'k_BGKS': jax.ShapeDtypeStruct((*rows, head, length), dtype),
+            'v_BGSK': jax.ShapeDtypeStruct((*rows, length, head), dtype)}
+
   def flops(self, model: ModelConfig, length: int) -> int:
     """Also of queries with keys, and of weights with values."""
     scores = 2 * length * self.n_heads * self.head_width(model)
@@ -115,7 +124,7 @@ class Attention(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
+               sites: Sites) -> jax.Array:
     """(B,T,D) -> (B,T,D); `layer` is not used."""
     config, width = self.config, self.model.d_model
     heads, groups = config.n_heads, config.kv_heads
@@ -134,12 +143,14 @@ class Attention(nn.Module):
     q_BTHK = biased(project(x_BTD, w_q_DHK, sites.layout, 'DHK'), b_q_HK)
     k_BSGK = biased(project(x_BTD, w_k_DGK, sites.layout, 'DGK'), b_k_GK)
     v_BSGK = biased(project(x_BTD, w_v_DGK, sites.layout, 'DGK'), b_v_GK)
-    position_T = np.arange(x_BTD.shape[1])
+    position = sites.rows.positions(x_BTD.shape[1])
     q_BTHK, k_BSGK = (
-      self.model.position.turned(self._normed(name, x), position_T)
+      self.model.position.turned(self._normed(name, x), position)
       for name, x in (('scale_q_K', q_BTHK), ('scale_k_K', k_BSGK)))
+    k_BSGK = sites.rows.attended('k_BGKS', k_BSGK)
+    v_BSGK = sites.rows.attended('v_BGSK', v_BSGK)
     mixed_BTHK = attend(self.model, config.kernel, q_BTHK, k_BSGK, v_BSGK,
-                        sites, valid_BT)
+                        sites)
     out_BTD = project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD,
                       sites.layout, 'HKD', axes=2)
     return biased(out_BTD, b_o_D)
@@ -159,8 +170,7 @@ class Attention(nn.Module):
 
 
 def attend(model: ModelConfig, kernel: KernelName, q_BTHK: jax.Array,
-           k_BSGK: jax.Array, v_BSGK: jax.Array, sites: Sites,
-           valid_BS: jax.Array | None = None) -> jax.Array:
+           k_BSGK: jax.Array, v_BSGK: jax.Array, sites: Sites) -> jax.Array:
   """Mixes values by the softmax of the scores, taken in float32.
 
   By a kernel where there is one, which holds no scores; all agree but for
@@ -172,25 +182,27 @@ def attend(model: ModelConfig, kernel: KernelName, q_BTHK: jax.Array,
     q_BTHK: queries.
     k_BSGK: keys.
     v_BSGK: values.
-    sites: where the pattern may be read and changed.
-    valid_BS: which keys are real, the first of each row; None: all. Under a
-      causal mask no real position sees another, and nothing is done.
+    sites: where the pattern may be read and changed, and what is known of the
+      rows.
 
   Returns:
     (B,T,H,K): what each head read.
   """
-  if model.mask == 'causal':
-    valid_BS = None
+  rows = sites.rows
+  # Under a causal mask no real position sees padding.
+  valid_BS = None if model.mask == 'causal' else rows.valid_BT
   pattern_used = sites.uses('attention_pattern')
-  chosen = attention_kernel.choose(model, kernel, sites.layout, q_BTHK, k_BSGK,
-                                   pattern_used, valid_BS is not None)
+  chosen = None if rows.continued else attention_kernel.choose(
+    model, kernel, sites.layout, q_BTHK, k_BSGK, pattern_used,
+    valid_BS is not None)
   if chosen:
     return chosen(q_BTHK, k_BSGK, v_BSGK)
-  bias_HTS = score_bias(model, *q_BTHK.shape[1:3])
+  T, H = q_BTHK.shape[1:3]
+  bias = score_bias(model, H, rows.positions(T), np.arange(k_BSGK.shape[1]))
   if valid_BS is not None:
-    bias_HTS = bias_HTS + jnp.where(valid_BS, 0.0, UNSEEN)[:, None, None]
-  apart = model.mask == 'causal' and not pattern_used
-  return mix(q_BTHK, k_BSGK, v_BSGK, bias_HTS, sites, apart)
+    bias = bias + jnp.where(valid_BS, 0.0, UNSEEN)[:, None, None]
+  apart = model.mask == 'causal' and not (pattern_used or rows.continued)
+  return mix(q_BTHK, k_BSGK, v_BSGK, bias, sites, apart)
 
 
 @cpu.in_rows
@@ -242,12 +254,21 @@ def share(read_BHTK: jax.Array, total_BHT: jax.Array) -> jax.Array:
   return read_BHTK / total_BHT[..., None]
 
 
-def score_bias(model: ModelConfig, length: int, heads: int) -> np.ndarray:
-  """What is added to the scores: (1 or H, T, S), float32."""
-  position_T = np.arange(length)
-  bias_HTS = model.position.penalty_HTS(heads, position_T, position_T)
-  if bias_HTS is None:
-    bias_HTS = np.zeros((1, length, length), np.float32)
+def score_bias(model: ModelConfig, heads: int, position: Positions,
+               attended: Positions) -> np.ndarray | jax.Array:
+  """What is added to the scores: float32, (B,1 or H,T,S), or without B.
+
+  Args:
+    model: what is computed.
+    heads: H.
+    position: (T,) or (B,T), of queries.
+    attended: (S,), of keys.
+  """
+  where = np.where if isinstance(position, np.ndarray) else jnp.where
+  bias = model.position.penalty_HTS(heads, position, attended)
+  if bias is None:
+    bias = np.zeros((1, position.shape[-1], len(attended)), np.float32)
   if model.mask == 'causal':
-    bias_HTS = np.where(np.tri(length, dtype=bool), bias_HTS, UNSEEN)
-  return bias_HTS
+    seen = attended <= position[..., None, :, None]
+    bias = where(seen, bias, UNSEEN)
+  return bias

@@ -10,9 +10,11 @@ from model import parameterisation
 from model.config import ModelConfig
 from model.layout import Layout
 from model.norm import NORMS
+from model.rows import Memory, Rows
 from model.sites import Edits, Sites, Taps
 
 Branch = Callable[[jax.Array], jax.Array]
+Carried = tuple[jax.Array, Memory]
 
 
 def pre(norm: Branch, branch: Branch, read_BTD: jax.Array, x_BTD: jax.Array,
@@ -71,20 +73,22 @@ class Block(nn.Module):
       self.ffn = config.feed_forward.module(config)
       self.ffn_residual = RESIDUALS[config.norm_placement]
 
-  def __call__(self, x_BTD: jax.Array, layer: jax.Array, edits: Edits,
-               valid_BT: jax.Array | None = None):
+  def __call__(self, carried: Carried, layer: jax.Array, edits: Edits,
+               rows: Rows):
     """Runs one layer.
 
     Args:
-      x_BTD: the residual stream.
+      carried: the residual stream, and what layers remember.
       layer: index from 0, an int32 scalar.
       edits: this layer's share of each edit, without N.
-      valid_BT: which positions are real, the first of each row; None: all.
+      rows: what is known of the rows beside the stream.
 
     Returns:
-      The residual stream, and what was tapped by site.
+      What the next layer is carried, and what was tapped by site.
     """
-    sites = Sites(self.taps, edits, self.layout)
+    x_BTD, memory = carried
+    rows = rows.at(layer, memory)
+    sites = Sites(self.taps, edits, self.layout, rows)
     multiplier = parameterisation.residual_multiplier(self.config)
 
     # What the branches do with whole sequences and a share of the heads, or of
@@ -97,7 +101,7 @@ class Block(nn.Module):
       return self.layout.constrain(x_BTD, 'BTD', gradient='BSD')
 
     def mix(x_BTD):
-      out_BTD = write(self.mixer(read(x_BTD), layer, sites, valid_BT))
+      out_BTD = write(self.mixer(read(x_BTD), layer, sites))
       return sites.at('mixer_out', multiplier * out_BTD)
 
     def feed(x_BTD):
@@ -112,4 +116,4 @@ class Block(nn.Module):
       self.ffn_norm, feed, READ[self.config.branches](before_BTD, x_BTD), x_BTD,
       layer)
     x_BTD = sites.at('resid_post', x_BTD)
-    return x_BTD, sites.taps
+    return (x_BTD, rows.memory), sites.taps

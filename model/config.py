@@ -15,7 +15,10 @@ name: `--config.model.mixer=gru` chooses one.
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+  import jax
 
 TRACED = {'role': 'traced'}
 EXECUTION = {'role': 'execution'}
@@ -31,6 +34,8 @@ Unembedding = Literal['separate', 'tied', 'none', 'absent']
 Parameterisation = Literal['standard', 'gpt2', 'completep']
 Remat = Literal['none', 'dots', 'full']
 Dtype = Literal['float32', 'bfloat16']
+
+Shapes = dict[str, 'jax.ShapeDtypeStruct']
 
 
 class ConfigError(ValueError):
@@ -60,11 +65,7 @@ class MixerConfig(abc.ABC):
 
   @abc.abstractmethod
   def module(self, model: 'ModelConfig') -> Any:
-    """A Linen module: ((B,T,D), layer, sites, valid_BT) -> (B,T,D).
-
-    `valid_BT` says which positions are real, or is None: all are. Those that
-    are not stand last, so what only looks back need not ask.
-    """
+    """A Linen module: ((B,T,D), layer, sites) -> (B,T,D)."""
 
   @abc.abstractmethod
   def weights(self, model: 'ModelConfig') -> int:
@@ -73,6 +74,14 @@ class MixerConfig(abc.ABC):
   @abc.abstractmethod
   def vectors(self, model: 'ModelConfig') -> int:
     """The other parameters of one layer: biases, decays."""
+
+  @abc.abstractmethod
+  def memory(self, model: 'ModelConfig', batch: int, length: int) -> Shapes:
+    """What one layer remembers of `batch` rows of up to `length` positions.
+
+    Arrays by name, whose capitals are their dimensions, and which start at
+    zero; see `model/rows.py`.
+    """
 
   def flops(self, model: 'ModelConfig', length: int) -> int:
     """Products of one layer and one sequence, forward: 2 m n k for each."""

@@ -8,7 +8,14 @@ import numpy as np
 from flax import linen as nn
 
 from model import parameterisation
-from model.config import Activation, MixerConfig, ModelConfig, require
+from model.config import (
+  Activation,
+  ConfigError,
+  MixerConfig,
+  ModelConfig,
+  Shapes,
+  require,
+)
 from model.feed_forward import ACTIVATIONS
 from model.linear import biased, project
 from model.sites import Sites
@@ -38,6 +45,15 @@ class ConvolutionConfig(MixerConfig):
     """A bias."""
     return model.d_model
 
+  def memory(self, model: ModelConfig, batch: int, length: int) -> Shapes:
+    """The last inputs, as far as the widest layer's window reaches."""
+    shape = (batch, self.reach(model, length), model.d_model)
+    return {'input_BSD': jax.ShapeDtypeStruct(shape, jnp.dtype(model.dtype))}
+
+  def reach(self, model: ModelConfig, length: int) -> int:
+    """How many positions back the widest layer looks."""
+    return int(self.dilations(model, length).max()) * (self.window - 1)
+
   def dilations(self, model: ModelConfig, length: int) -> np.ndarray:
     """Distance between a window's inputs at each layer: (N,), int32."""
     del length
@@ -47,6 +63,13 @@ class ConvolutionConfig(MixerConfig):
 @dataclasses.dataclass(frozen=True)
 class DilatedConvolutionConfig(ConvolutionConfig):
   """A convolution whose window grows wider from layer to layer."""
+
+  def memory(self, model: ModelConfig, batch: int, length: int) -> Shapes:
+    """The last inputs, as far as the widest layer's window reaches."""
+    if not model.max_length:
+      raise ConfigError('model.max_length: how far apart a dilated '
+                        'convolution looks follows from it; set it to decode')
+    return super().memory(model, batch, length)
 
   def dilations(self, model: ModelConfig, length: int) -> np.ndarray:
     """Distance between a window's inputs at each layer: (N,), int32.
@@ -68,8 +91,8 @@ class Convolution(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
-    """(B,T,D) -> (B,T,D); `layer` sets the dilation, `valid_BT` nothing."""
+               sites: Sites) -> jax.Array:
+    """(B,T,D) -> (B,T,D); `layer` sets the dilation."""
     length, window = x_BTD.shape[1], self.config.window
     width = self.model.d_model
     w_conv_WDD = self.param('w_conv_WDD',
@@ -82,8 +105,8 @@ class Convolution(nn.Module):
     # The dilation is a number, not a shape, so that every layer is the same
     # program and the stack can be scanned.
     step = jnp.asarray(dilation_N)[layer]
-    reach = int(dilation_N.max()) * (window - 1)
-    padded = jnp.pad(x_BTD, ((0, 0), (reach, 0), (0, 0)))
+    reach = self.config.reach(self.model, length)
+    padded = sites.rows.preceded(x_BTD, reach)
     x_BTWD = jnp.stack([
       jax.lax.dynamic_slice_in_dim(padded, reach - w * step, length, axis=1)
       for w in range(window)], axis=2)

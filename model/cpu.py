@@ -111,16 +111,17 @@ def in_rows(mix: Callable[Given, jax.Array]) -> Callable[Given, jax.Array]:
 
   def own(q_BTHK: jax.Array, k_BSGK: jax.Array, v_BSGK: jax.Array,
           bias: np.ndarray | jax.Array, sites: Any, apart: bool) -> jax.Array:
-    T = q_BTHK.shape[1]
+    T, S = q_BTHK.shape[1], k_BSGK.shape[1]
     rows = max(ROWS, -(-T // MOST_PIECES)) if apart else T
 
     def piece(end: int) -> jax.Array:
-      q, k, v = multiplicable(q_BTHK[:, end - rows:end], k_BSGK[:, :end],
-                              v_BSGK[:, :end])
+      seen = end if apart else S
+      q, k, v = multiplicable(q_BTHK[:, end - rows:end], k_BSGK[:, :seen],
+                              v_BSGK[:, :seen])
       # Each layer its own bias: one for all is written out once as large as the
       # scores, and read from memory by every layer.
       own_bias, q = optimization_barrier(
-        (jnp.asarray(bias[..., end - rows:end, :end]), q))
+        (jnp.asarray(bias[..., end - rows:end, :seen]), q))
       return computed(q, k, v, own_bias, sites, apart).astype(q_BTHK.dtype)
 
     return jnp.concatenate([piece(end) for end in range(rows, T + rows, rows)],

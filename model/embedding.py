@@ -80,7 +80,8 @@ class PositionTable(nn.Module):
                         f'the input has {length}; raise it or shorten the data')
     embedding_TD = self.param('embedding_TD', parameterisation.embedding(),
                               (longest, self.config.d_model))
-    added = embedding_TD[slice(length) if position is None else position]
+    added = (embedding_TD[:length] if position is None
+             else jnp.take(embedding_TD, position, axis=0, mode='clip'))
     return x_BTD + added.astype(x_BTD.dtype)
 
 

@@ -12,6 +12,7 @@ from model.embedding import Positions, TokenEmbedding, TokenTypes
 from model.layout import Layout
 from model.norm import NORMS
 from model.position import LearnedPosition
+from model.rows import Rows
 from model.sites import Edits, Taps
 
 Params = dict[str, Any]
@@ -113,10 +114,16 @@ class LanguageModel(nn.Module):
                valid_BT: jax.Array | None = None,
                types_BT: jax.Array | None = None) -> Output:
     """Runs the whole model."""
-    x_BTD, taps = stack.run(self.stack, self.embed(tokens_BT, types_BT), edits,
-                            valid_BT)
+    x_BTD, _, taps = self.through(tokens_BT, Rows(valid_BT), edits, types_BT)
     hidden = self.before_logits(x_BTD)
     return Output(self.logits(hidden), taps, hidden.x_BTD)
+
+  def through(self, tokens_BT: jax.Array, rows: Rows, edits: Edits,
+              types_BT: jax.Array | None = None):
+    """Runs the model up to the stream that leaves the last layer."""
+    position = rows.positions(tokens_BT.shape[1]) if rows.continued else None
+    return stack.run(self.stack, self.embed(tokens_BT, types_BT, position),
+                     edits, rows)
 
   def embed(self, tokens_BT: jax.Array, types_BT: jax.Array | None = None,
             position: Positions | None = None) -> jax.Array:
@@ -136,7 +143,7 @@ class LanguageModel(nn.Module):
 
   def hidden(self, tokens_BT: jax.Array) -> Hidden:
     """Runs the model up to its logits."""
-    x_BTD, _ = stack.run(self.stack, self.embed(tokens_BT), {})
+    x_BTD, _, _ = self.through(tokens_BT, Rows(), {})
     return self.before_logits(x_BTD)
 
   def before_logits(self, x_BTD: jax.Array) -> Hidden:
@@ -164,7 +171,7 @@ def init(config: ModelConfig, key: jax.Array,
   Raises:
     ConfigError: no such model can be built.
   """
-  _check(config)
+  check(config)
   tokens_BT = jnp.zeros((1, 1), jnp.int32)
   network = LanguageModel(config, {}, Layout())
   filled = network.init(key, tokens_BT, {})['params']
@@ -194,7 +201,7 @@ def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,
     ConfigError: no such model, or the model has no such site or no types.
   """
   taps, edits = taps or {}, edits or {}
-  _check(config)
+  check(config)
   sites.check(config, [*taps, *edits])
   if types_BT is not None and not config.token_types:
     raise ConfigError('model.token_types: 0, and types_BT is given; set it, or '
@@ -208,7 +215,7 @@ def apply(config: ModelConfig, params: Params, tokens_BT: jax.Array,
 def hidden(config: ModelConfig, params: Params, tokens_BT: jax.Array,
            layout: Layout | None = None) -> Hidden:
   """Runs a model up to its logits, for whom they are too many to hold."""
-  _check(config)
+  check(config)
   network = LanguageModel(config, {}, layout or Layout())
   out: Any = network.apply({'params': params}, tokens_BT, method='hidden')
   return out
@@ -217,7 +224,7 @@ def hidden(config: ModelConfig, params: Params, tokens_BT: jax.Array,
 def embed(config: ModelConfig, params: Params,
           tokens_BT: jax.Array) -> jax.Array:
   """(B,T) token ids to the (B,T,D) stream that enters the first layer."""
-  _check(config)
+  check(config)
   network = LanguageModel(config, {}, Layout())
   x_BTD: Any = network.apply({'params': params}, tokens_BT, method='embed')
   return x_BTD
@@ -226,13 +233,14 @@ def embed(config: ModelConfig, params: Params,
 def unembed(config: ModelConfig, params: Params,
             x_BTD: jax.Array) -> jax.Array:
   """(B,T,D) residual stream through the final norm to (B,T,V) logits."""
-  _check(config)
+  check(config)
   network = LanguageModel(config, {}, Layout())
   logits_BTV: Any = network.apply({'params': params}, x_BTD, method='unembed')
   return logits_BTV
 
 
-def _check(config: ModelConfig) -> None:
+def check(config: ModelConfig) -> None:
+  """Raises ConfigError when a model cannot be built, or lacks a size."""
   config.validate()
   if not config.vocab_size:
     raise ConfigError('model.vocab_size: 0 is not worked out yet; set it, or '

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from model import parameterisation
-from model.config import MixerConfig, ModelConfig
+from model.config import MixerConfig, ModelConfig, Shapes
 from model.linear import biased, gathered, project
 from model.sites import Sites
 
@@ -31,6 +31,11 @@ class GRUConfig(MixerConfig):
     """A bias for each gate."""
     return 3 * model.d_model
 
+  def memory(self, model: ModelConfig, batch: int, length: int) -> Shapes:
+    """The state."""
+    return {'state_BD': jax.ShapeDtypeStruct((batch, model.d_model),
+                                             jnp.dtype(model.dtype))}
+
 
 class GRU(nn.Module):
   """What `GRUConfig` says."""
@@ -39,8 +44,8 @@ class GRU(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
-    """(B,T,D) -> (B,T,D); only looks back, so `valid_BT` is not used."""
+               sites: Sites) -> jax.Array:
+    """(B,T,D) -> (B,T,D); `layer` is not used."""
     width, dtype = self.config.d_model, x_BTD.dtype
 
     def matrix(name):
@@ -67,8 +72,13 @@ class GRU(nn.Module):
       h_BD += update_BD * (candidate_BD - h_BD)
       return h_BD, h_BD
 
-    _, h_TBD = jax.lax.scan(step, jnp.zeros_like(x_BTD[:, 0]), inputs)
-    h_BTD = sites.at('mixer_hidden', h_TBD.swapaxes(0, 1))
+    before_BD = sites.rows.state()
+    if before_BD is None:
+      before_BD = jnp.zeros_like(x_BTD[:, 0])
+    _, h_TBD = jax.lax.scan(step, before_BD, inputs)
+    h_BTD = h_TBD.swapaxes(0, 1)
+    sites.rows.keep(h_BTD)
+    h_BTD = sites.at('mixer_hidden', h_BTD)
     w_o_DD = self.param('w_o_DD', parameterisation.output(self.config, width),
                         (width, width))
     return project(h_BTD, w_o_DD, sites.layout, 'DD')
@@ -96,6 +106,11 @@ class LinearRecurrenceConfig(MixerConfig):
     """The decays, and a bias for each gate."""
     return 3 * model.d_model
 
+  def memory(self, model: ModelConfig, batch: int, length: int) -> Shapes:
+    """The state, float32 like what it sums."""
+    return {'state_BD': jax.ShapeDtypeStruct((batch, model.d_model),
+                                             jnp.float32)}
+
 
 class LinearRecurrence(nn.Module):
   """What `LinearRecurrenceConfig` says."""
@@ -104,8 +119,8 @@ class LinearRecurrence(nn.Module):
 
   @nn.compact
   def __call__(self, x_BTD: jax.Array, layer: jax.Array,
-               sites: Sites, valid_BT: jax.Array | None = None) -> jax.Array:
-    """(B,T,D) -> (B,T,D); only looks back, so `valid_BT` is not used."""
+               sites: Sites) -> jax.Array:
+    """(B,T,D) -> (B,T,D); `layer` is not used."""
     width, zeros = self.config.d_model, nn.initializers.zeros
     start = parameterisation.hidden(self.config, width)
     w_value_DD = self.param('w_value_DD', start, (width, width))
@@ -124,13 +139,18 @@ class LinearRecurrence(nn.Module):
     input_BTD = jax.nn.sigmoid(input_BTD + b_input_D)
     log_a_BTD = SHARPNESS * gate_BTD * jax.nn.log_sigmoid(decay_D)
     kept_BTD = jnp.sqrt(-jnp.expm1(2 * log_a_BTD))
-    h_BTD = linear_scan(jnp.exp(log_a_BTD), kept_BTD * input_BTD * v_BTD)
+    h_BTD = linear_scan(jnp.exp(log_a_BTD), kept_BTD * input_BTD * v_BTD,
+                        sites.rows.state())
+    sites.rows.keep(h_BTD)
     h_BTD = sites.at('mixer_hidden', h_BTD.astype(x_BTD.dtype))
     return project(h_BTD, w_o_DD, sites.layout, 'DD')
 
 
-def linear_scan(a_BTD: jax.Array, b_BTD: jax.Array) -> jax.Array:
-  """h_t = a_t h_(t-1) + b_t from h = 0, for all t at once."""
+def linear_scan(a_BTD: jax.Array, b_BTD: jax.Array,
+                before_BD: jax.Array | None = None) -> jax.Array:
+  """h_t = a_t h_(t-1) + b_t from h = 0, or another, for all t at once."""
+  if before_BD is not None:
+    b_BTD = b_BTD.at[:, 0].add(a_BTD[:, 0] * before_BD)
 
   def combine(early, late):
     return early[0] * late[0], late[0] * early[1] + late[1]

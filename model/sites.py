@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from model.config import ConfigError, ModelConfig
 from model.layout import Layout
+from model.rows import Rows
 
 SITES = {
   'resid_pre': 'residual stream entering the block (B,T,D)',
@@ -86,13 +87,16 @@ def _chosen(n_layers: int, layer: int | jax.Array, ndim: int) -> jax.Array:
 class Sites:
   """The sites of one block: changes what is edited, keeps what is tapped.
 
-  They are also where the block's activations are laid out over devices.
+  They are also where the block's activations are laid out over devices, and
+  where its mixer finds what is known of the rows.
   """
 
-  def __init__(self, taps: Taps, edits: Edits, layout: Layout | None = None):
+  def __init__(self, taps: Taps, edits: Edits, layout: Layout | None = None,
+               rows: Rows | None = None):
     self._wanted = taps
     self._edits = edits
     self.layout = layout or Layout()
+    self.rows = rows or Rows()
     self.taps: dict[str, jax.Array] = {}
 
   def uses(self, site: str) -> bool:

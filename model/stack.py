@@ -1,5 +1,7 @@
 """n blocks, one after the other, as one loop over stacked parameters."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -8,6 +10,7 @@ from model import cpu, linear
 from model.block import Block
 from model.config import ModelConfig
 from model.layout import Layout
+from model.rows import Rows
 from model.sites import Edits, Taps
 
 
@@ -59,8 +62,13 @@ def stack(config: ModelConfig, taps: Taps, layout: Layout) -> nn.Module:
   )(config, taps, layout)
 
 
-def run(module: nn.Module, x_BTD: jax.Array, edits: Edits,
-        valid_BT: jax.Array | None = None):
-  """Runs every layer: the residual stream, and taps by site, leading N."""
+def run(module: nn.Module, x_BTD: jax.Array, edits: Edits, rows: Rows):
+  """Runs every layer.
+
+  Returns:
+    The residual stream, what layers remember, and taps by site, leading N.
+  """
   layers_N = jnp.arange(module.config.n_layers)
-  return module(x_BTD, layers_N, dict(edits), valid_BT)
+  (x_BTD, memory), taps = module((x_BTD, rows.memory), layers_N, dict(edits),
+                                 dataclasses.replace(rows, memory={}))
+  return x_BTD, memory, taps

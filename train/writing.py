@@ -51,14 +51,15 @@ def _write(config: ModelConfig, more: int, params: Params, begun_BT: jax.Array,
   B, begun = begun_BT.shape
   uniform_BT = jax.random.uniform(key, (B, more))
 
-  def follow(text_BT: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-    # What stands behind a position is not seen from it, whatever it is.
-    logits_BTV = model.apply(config, params, text_BT[:, :-1]).logits_BTV
-    cdf_BV = jnp.cumsum(jax.nn.softmax(logits_BTV[:, begun - 1 + i]), axis=-1)
-    drawn_B = jnp.sum(uniform_BT[:, i, None] * cdf_BV[:, -1:] >= cdf_BV,
-                      axis=-1, dtype=jnp.int32)
-    return text_BT.at[:, begun + i].set(drawn_B), None
+  def follow(read: Any, uniform_B: jax.Array) -> Any:
+    logits_BTV, cache = read
+    drawn_B = model.generation.draw(logits_BTV[:, -1], uniform_B)
+    # The last token is drawn, and then read into no room.
+    read = model.decoding.extend(config, params, drawn_B[:, None], cache)
+    return read, drawn_B
 
-  text_BT, _ = jax.lax.scan(follow, jnp.pad(begun_BT, ((0, 0), (0, more))),
-                            jnp.arange(more))
-  return text_BT
+  cache = model.decoding.start(config, B, begun + more - 1)
+  read = model.decoding.extend(config, params, begun_BT, cache)
+  read = read[0][:, -1:], read[1]
+  _, drawn_TB = jax.lax.scan(follow, read, uniform_BT.T)
+  return jnp.concatenate([begun_BT, drawn_TB.T], axis=1)

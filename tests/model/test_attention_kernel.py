@@ -66,7 +66,8 @@ def test_scores_in_pieces_are_those_of_the_whole_with_their_gradients(
     return attend(config_, *qkv)
 
   def whole(*qkv):
-    return attention.mix(*qkv, attention.score_bias(config_, LENGTH, 4),
+    return attention.mix(*qkv, attention.score_bias(
+      config_, 4, np.arange(LENGTH), np.arange(LENGTH)),
                          Sites({}, {}), False)
 
   np.testing.assert_allclose(jax.jit(pieces)(*qkv), reference('causal', *qkv),

@@ -1,7 +1,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -56,9 +55,9 @@ class Shift(nn.Module):
   steps: int
 
   @nn.compact
-  def __call__(self, x_BTD, layer, sites, valid_BT):
+  def __call__(self, x_BTD, layer, sites):
     scale_D = self.param('scale_D', nn.initializers.ones, (x_BTD.shape[-1],))
-    shifted = jnp.pad(x_BTD, ((0, 0), (self.steps, 0), (0, 0)))
+    shifted = sites.rows.preceded(x_BTD, self.steps)
     return scale_D * sites.at('mixer_hidden', shifted[:, :x_BTD.shape[1]])
 
 
@@ -74,6 +73,10 @@ class ShiftConfig(MixerConfig):
 
   def vectors(self, model):
     return model.d_model
+
+  def memory(self, model, batch, length):
+    shape = (batch, self.steps, model.d_model)
+    return {'input_BSD': jax.ShapeDtypeStruct(shape, model.dtype)}
 
 
 def test_a_mixer_is_one_class_and_one_entry_in_the_list(monkeypatch):
