@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import psutil
 
 # What a killed process may leave behind; swept away by the next one.
 PARTIAL = '.partial'
@@ -25,6 +28,29 @@ def written(path: Path) -> Iterator[BinaryIO]:
       partial.replace(path)
   finally:
     partial.unlink(missing_ok=True)
+  sync(path.parent)
+
+
+@contextlib.contextmanager
+def folder(path: Path) -> Iterator[Path]:
+  """A folder to fill, which gets its name when all of it is there.
+
+  Its files are to be on disk. What an ended process left of it is removed.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  for left in path.parent.glob(f'.{path.name}.*{PARTIAL}'):
+    number = left.name.removesuffix(PARTIAL).rpartition('.')[2]
+    if number.isdigit() and not psutil.pid_exists(int(number)):
+      shutil.rmtree(left)
+  partial = path.with_name(f'.{path.name}.{os.getpid()}{PARTIAL}')
+  try:
+    with named(partial):
+      partial.mkdir()
+      yield partial
+      sync(partial)
+      partial.rename(path)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
   sync(path.parent)
 
 

@@ -74,6 +74,7 @@ class HuggingFaceTokenizer(Tokenizer):
     super().__init__(pieces, separator, hashlib.sha256(model).hexdigest(),
                      origin)
     self.ends = frozenset((separator, *ends))
+    self.file = ('tokenizer.json', model)
 
   def _ids(self, text: str) -> list[int]:
     # The fast form leaves out the offsets, which nobody reads.
@@ -104,7 +105,7 @@ def _pieces(encoder: Any, content: dict[str, Any]) -> list[bytes]:
   pieces = [b''] * (max(vocabulary.values(), default=-1) + 1)
   byte_level = 'ByteLevel' in {
     *_kinds(content.get('decoder')), *_kinds(content.get('pre_tokenizer'))}
-  letters = _byte_letters()
+  letters = byte_letters()
   for token, index in vocabulary.items():
     if index in added:
       pieces[index] = (b'' if added[index].special
@@ -127,7 +128,7 @@ def _kinds(part: Any) -> Iterator[str]:
       yield from _kinds(inner)
 
 
-def _byte_letters() -> dict[str, int]:
+def byte_letters() -> dict[str, int]:
   """The letter that stands for each byte (Radford et al., 2019, GPT-2).
 
   Printable bytes of Latin-1 stand for themselves; the others, in order, are

@@ -74,6 +74,7 @@ class SentencePieceTokenizer(Tokenizer):
       pieces.append(b'')
     super().__init__(pieces, separator, hashlib.sha256(model).hexdigest(),
                      origin)
+    self.file = ('tokenizer.model', model)
     self._processor = processor
     self._space = [processor.piece_to_id(f'<0x{byte:02X}>')
                    for byte in _SPACE.encode()]

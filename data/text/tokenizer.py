@@ -40,7 +40,11 @@ class Tokenizer:
     ends: the ids that end a text: the separator, and other end marks.
     name: what a manifest says: 'bytes', or the hash of the model.
     origin: the file that it comes from, for messages.
+    file: the name and the bytes of its file, where it comes from one.
   """
+
+  file: tuple[str, bytes] | None = None
+  NAMELESS = '<separator>'  # what one is called that has no name of its own
 
   # What one that changes texts is to be replaced by.
   remedy = ''
@@ -142,7 +146,7 @@ class Tokenizer:
   def _mark(self, index: int) -> str:
     """The name of an id that stands for no bytes."""
     del index
-    return '<separator>'
+    return self.NAMELESS
 
   def _joined(self, ids: Iterable[int]) -> bytes:
     return b''.join(self.pieces_V[i] for i in ids)

@@ -12,18 +12,14 @@ import functools
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 from jax.sharding import Mesh
 
 from data import durable
-from data.errors import InputError
-from experiments.exchange import shards
+from experiments.exchange import destination, shards
 from experiments.exchange.foreign import Foreign
 from experiments.exchange.pretrained import Opened, Params, shardings
 from experiments.exchange.shards import Piece, Pieces
@@ -130,17 +126,9 @@ def write(model: Foreign, out: Path,
   Raises:
     InputError: the folder is there, or the disk is too small.
   """
-  if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-    raise InputError(f'--out={out} is there already, and is not overwritten; '
-                     'name another folder, or remove it')
   numbers = parameters(model)
-  out.parent.mkdir(parents=True, exist_ok=True)
-  free = shutil.disk_usage(out.parent).free
-  if free < 4 * numbers:
-    raise InputError(f'--out={out}: the parameters need {4 * numbers:,} bytes, '
-                     f'and {free:,} are free there; free space, or name '
-                     'another disk')
-  with _partial(out) as folder:
+  destination.check(out, numbers)
+  with durable.folder(out) as folder:
     pieces = shards.write(
       folder, loading.parts(model.table, model.config, model.checkpoint),
       lambda done: tell(done / numbers))
@@ -192,25 +180,6 @@ def twins(model: Imported) -> list[str]:
     elif same > len(own) / 2:
       said.append(f'{path.parent} shares {same} of the {len(own)} tensors')
   return said
-
-
-@contextlib.contextmanager
-def _partial(out: Path) -> Iterator[Path]:
-  """A folder to fill, which gets its name when all of it is there."""
-  for left in out.parent.glob(f'.{out.name}.*{durable.PARTIAL}'):
-    number = left.name.removesuffix(durable.PARTIAL).rpartition('.')[2]
-    if number.isdigit() and not psutil.pid_exists(int(number)):
-      shutil.rmtree(left)
-  partial = out.with_name(f'.{out.name}.{os.getpid()}{durable.PARTIAL}')
-  try:
-    with durable.named(partial):
-      partial.mkdir()
-      yield partial
-      durable.sync(partial)
-      partial.rename(out)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
-  durable.sync(out.parent)
 
 
 @contextlib.contextmanager

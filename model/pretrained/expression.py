@@ -25,8 +25,8 @@ def kind(config: ModelConfig, name: str, wanted: type[Kind]) -> Kind:
   """
   part = getattr(config, name)
   if not isinstance(part, wanted):
-    raise ConfigError(f'model.{name}: {type(part).__name__} cannot be written '
-                      f'in this format, which has {wanted.__name__}')
+    names = _names(ModelConfig)[name]
+    raise _refused(f'model.{name}', names[type(part)], names[wanted])
   return part
 
 
@@ -40,8 +40,7 @@ def check(config: ModelConfig, written: ModelConfig) -> None:
   for path, value, back in _differences('model', _plain(config),
                                         _plain(written)):
     if path not in BESIDE:
-      raise ConfigError(f'{path}: {value!r} cannot be written in this format, '
-                        f'which has {back!r}')
+      raise _refused(path, value, back)
 
 
 def _plain(config: ModelConfig) -> ModelConfig:
@@ -59,9 +58,28 @@ def _plain(config: ModelConfig) -> ModelConfig:
 
 def _differences(path: str, one: Any,
                  other: Any) -> Iterator[tuple[str, Any, Any]]:
-  if dataclasses.is_dataclass(one) and type(one) is type(other):
-    for field in dataclasses.fields(one):
-      yield from _differences(f'{path}.{field.name}', getattr(one, field.name),
-                              getattr(other, field.name))
-  elif one != other:
-    yield path, one, other
+  kinds = _names(one)
+  for field in dataclasses.fields(one):
+    place = f'{path}.{field.name}'
+    ours, theirs = getattr(one, field.name), getattr(other, field.name)
+    if type(ours) is type(theirs) and dataclasses.is_dataclass(ours):
+      yield from _differences(place, ours, theirs)
+    elif ours != theirs:
+      names = kinds.get(field.name, {})
+      yield (place, names.get(type(ours), ours),
+             names.get(type(theirs), theirs))
+
+
+def _names(config: Any) -> dict[str, dict[type, str]]:
+  """What the kinds are called that a config's fields may hold."""
+  found = {}
+  for field in dataclasses.fields(config):
+    kinds = field.metadata.get('kinds', {})
+    found[field.name] = {kind: name for name, kind in (
+      kinds() if callable(kinds) else kinds).items()}
+  return found
+
+
+def _refused(path: str, value: Any, other: Any) -> ConfigError:
+  return ConfigError(f'{path}={value} cannot be written in this format, which '
+                     f'has {other}')

@@ -270,7 +270,7 @@ def test_what_they_do_not_have_is_named(name, part, changes, field):
   family, config, _ = original(name)
   if part:
     changes = {part: dataclasses.replace(getattr(config, part), **changes)}
-  with pytest.raises(model.ConfigError, match=f'^{field}:'):
+  with pytest.raises(model.ConfigError, match=f'^{field}='):
     family.theirs(dataclasses.replace(config, **changes))
 
 
