@@ -126,6 +126,7 @@ def write(model: Foreign, out: Path,
   Raises:
     InputError: the folder is there, or the disk is too small.
   """
+  out = out.resolve()  # the folder where one stands is replaced by another
   numbers = parameters(model)
   destination.check(out, numbers)
   with durable.folder(out) as folder:
