@@ -110,14 +110,16 @@ def _part(folder: Path, pieces: Sequence[Piece]) -> Part:
   def read(index: tuple[slice, ...]) -> np.ndarray:
     asked, *others = (range(*part.indices(size))
                       for part, size in zip(index, shape))
+    columns = tuple(slice(each.start, each.stop) for each in others)
     out = loading.empty([len(each) for each in (asked, *others)])
-    for piece in pieces[bisect.bisect(starts, asked.start) - 1:]:
-      start = max(asked.start, piece.first)
-      stop = min(asked.stop, piece.first + piece.shape[0])
-      if start < stop:
-        out[start - asked.start:stop - asked.start] = _rows(folder, piece, (
-          slice(start - piece.first, stop - piece.first),
-          *(slice(each.start, each.stop) for each in others)))
+    for block, *_ in loading.blocks(out.shape, loading.BLOCK):
+      rows = asked[block]
+      for piece in pieces[bisect.bisect(starts, rows.start) - 1:]:
+        start = max(rows.start, piece.first)
+        stop = min(rows.stop, piece.first + piece.shape[0])
+        if start < stop:
+          out[start - asked.start:stop - asked.start] = _rows(folder, piece, (
+            slice(start - piece.first, stop - piece.first), *columns))
     return out
 
   return Part(shape, read)

@@ -16,6 +16,7 @@ import model as models
 from data.errors import InputError
 from experiments.exchange import folder, foreign, shards
 from experiments.exchange.opening import opened
+from model.pretrained import loading
 from model.pretrained.checkpoint import UnreadableModel
 from train import placement
 from train.config import MeshConfig
@@ -70,6 +71,7 @@ def test_an_imported_model_computes_what_the_reference_does(tmp_path, name):
 def test_pieces_of_any_size_are_the_same_parameters(tmp_path, monkeypatch):
   source = opened(LLAMA)
   monkeypatch.setattr(shards, 'SHARD', 200)
+  monkeypatch.setattr(loading, 'BLOCK', 150)
   ours = folder.write(source, tmp_path / 'ours')
   assert len(list((tmp_path / 'ours').glob('parameters-*'))) > 20
   assert max(map(len, ours.pieces.values())) > 1
