@@ -42,6 +42,7 @@ from experiments.sweeps.experiment import Part
 from experiments.sweeps.task import Exact
 from model import Layout, ModelConfig
 from model.block import Block
+from model.rows import Rows
 
 MIXERS = ('attention', 'gru')
 LAYERS = 8
@@ -159,8 +160,9 @@ def _apply(config: ModelConfig, params: Any, tokens_BT: Any) -> jax.Array:
 @functools.partial(jax.jit, static_argnums=0)
 def _block(config: ModelConfig, params: Any, x_BTD: jax.Array,
            number: jax.Array) -> jax.Array:
-  out_BTD: jax.Array = Block(config, {}, Layout()).apply(
-    {'params': params['stack']}, x_BTD, number, {})[0]
+  carried: Any = Block(config, {}, Layout()).apply(
+    {'params': params['stack']}, (x_BTD, {}), number, {}, Rows())[0]
+  out_BTD: jax.Array = carried[0]
   return out_BTD
 
 
