@@ -36,6 +36,10 @@ TABLE = (
   Entry('transformer.ln_f.weight', 'norm/scale_D', 'D'),
   Entry('transformer.ln_f.bias', 'norm/b_D', 'D'),
 )
+# What configs of other families call the same, and their library takes here.
+NAMES = {'hidden_size': 'n_embd', 'num_hidden_layers': 'n_layer',
+         'num_attention_heads': 'n_head',
+         'max_position_embeddings': 'n_positions'}
 HEAD = Entry('lm_head.weight', 'unembedding/w_DV', 'V D')
 
 
@@ -45,7 +49,8 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
   Raises:
     UnreadableModel: it says something that we do not compute.
   """
-  theirs = Settings(values)
+  theirs = Settings(values).renamed(NAMES)
+  theirs.fixed('is_causal', True)
   theirs.fixed('scale_attn_weights', True)
   theirs.fixed('scale_attn_by_inverse_layer_idx', False)
   theirs.fixed('add_cross_attention', False)

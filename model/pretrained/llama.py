@@ -53,6 +53,7 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     UnreadableModel: a key that is wrong, or that we cannot express.
   """
   theirs = Settings(values)
+  theirs.fixed('is_causal', True)
   kind = theirs.word('model_type', KINDS, 'llama')
   longest = theirs.count('max_position_embeddings', KINDS[kind].longest)
   window = _window(theirs, kind)

@@ -49,6 +49,7 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     UnreadableModel: it says something that we do not compute.
   """
   theirs = Settings(values)
+  theirs.fixed('is_causal', True)
   width = theirs.count('hidden_size', 6144)
   bias = theirs.flag('attention_bias', True)
   parallel = theirs.flag('use_parallel_residual', True)
@@ -57,7 +58,7 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     n_layers=theirs.layers('num_hidden_layers', 44),
     d_model=width,
     mixer=AttentionConfig(n_heads=heads, qkv_bias=bias, out_bias=bias),
-    position=rotary.position(theirs, 'rotary_emb_base', 'rotary_pct', 0.25),
+    position=_position(theirs, width // heads),
     norm='layer',
     norm_epsilon=theirs.number('layer_norm_eps', 1e-5),
     branches='parallel' if parallel else 'sequential',
@@ -69,6 +70,17 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     parameterisation='standard',
     vocab_size=theirs.count('vocab_size', 50432),
     max_length=theirs.count('max_position_embeddings', 2048))
+
+
+def _position(theirs: Settings, head: int) -> RotaryPosition:
+  """A part of each head turns."""
+  position = rotary.position(theirs, 'rotary_emb_base', 'rotary_pct', 0.25)
+  turning = int(position.fraction * head)
+  if turning % 2 or not turning:
+    raise theirs.refuse(
+      'rotary_pct', f'{position.fraction} of heads of width {head} is '
+      f'{turning} features, which make no pairs; that is not computed here')
+  return position
 
 
 def theirs(model: ModelConfig) -> dict[str, Any]:

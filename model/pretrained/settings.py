@@ -44,6 +44,24 @@ class Settings:
     """Whether a value is given."""
     return self.values.get(key) is not None
 
+  def renamed(self, names: Mapping[str, str]) -> 'Settings':
+    """The same, each key by one name alone.
+
+    Args:
+      names: the name of a key, by the other that their library knows it by.
+
+    Raises:
+      UnreadableModel: both names are there, and say different things.
+    """
+    values = {key: value for key, value in self.values.items()
+              if key not in names}
+    for other, key in names.items():
+      said = self.values.get(other)
+      if other in self.values and values.setdefault(key, said) != said:
+        raise self.refuse(other, f'{_short(said)} is said, and '
+                                 f'{key}={_short(values[key])}; remove one')
+    return Settings(values, self.place)
+
   def refuse(self, key: str, why: str) -> UnreadableModel:
     """The error for one key."""
     return UnreadableModel(f'{self.place}: {key}: {why}')
@@ -118,7 +136,8 @@ class Settings:
 
   def fixed(self, key: str, value: Any) -> None:
     """Refuses any value but the one that Fathom computes."""
-    if self._value(key, value) != value:
+    # Null is a value here: their library takes it for false, not for absence.
+    if self.values.get(key, value) != value:
       raise self.refuse(key, f'{_short(self.values[key])} is not computed '
                              f'here; only {value!r} is')
 

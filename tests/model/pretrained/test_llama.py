@@ -120,6 +120,9 @@ def test_rotary_position_is_read_as_older_and_newer_configs_have_it(
   ({'rope_scaling': 'linear'}, "rope_scaling: 'linear' is not an object"),
   ({'rope_scaling': {'rope_type': 'yarn', 'factor': 2.0, 'truncate': False}},
    'truncate: False is not computed'),
+  # Their library asks `if truncate`.
+  ({'rope_scaling': {'rope_type': 'yarn', 'factor': 2.0, 'truncate': None}},
+   'truncate: None is not computed'),
   ({'rope_scaling': {'rope_type': 'llama3', 'factor': 2.0,
                      'low_freq_factor': 4, 'high_freq_factor': 1}},
    'high_freq_factor: 1.0 is not above'),

@@ -228,12 +228,29 @@ def test_older_configs_say_the_same(name, settings):
   assert family.config({**theirs, **settings}) == config
 
 
+def test_names_of_other_families_are_known():
+  theirs = json.loads((REFERENCES / 'gpt2' / 'config.json').read_text())
+  names = {'n_embd': 'hidden_size', 'n_head': 'num_attention_heads',
+           'n_layer': 'num_hidden_layers',
+           'n_positions': 'max_position_embeddings'}
+  family, config, _ = original('gpt2')
+  assert family.config({names.get(key, key): value
+                        for key, value in theirs.items()}) == config
+  assert family.config({**theirs, 'num_attention_heads': 4}) == config
+
+
 @pytest.mark.parametrize(('name', 'settings'), [
   ('gpt2', {'scale_attn_weights': False}),
   ('gpt2', {'scale_attn_by_inverse_layer_idx': True}),
   ('gpt2', {'add_cross_attention': True}),
   ('gpt2', {'activation_function': 'mish'}),
+  ('gpt2', {'num_attention_heads': 2}),  # and n_head is 4
+  ('gpt2', {'is_causal': False}),
+  ('llama', {'is_causal': None}),
+  ('qwen3', {'is_causal': False}),
+  ('neox', {'is_causal': False}),
   ('neox', {'hidden_act': 'xielu'}),
+  ('neox', {'rotary_pct': 0.2, 'rope_parameters': None}),  # 3 of 16
   ('neox', {'rope_parameters': {'rope_type': 'dynamic', 'factor': 2.0}}),
   ('bert', {'position_embedding_type': 'relative_key'}),
   ('bert', {'is_decoder': True}),
