@@ -124,7 +124,11 @@ def _compare(model: Imported, source: Foreign, text: str) -> int:
     print(f'{"parity":<12} not compared: {" and ".join(missing)} cannot be '
           "imported (pip install -e '.[parity]')")
     return 0
-  row = parity.compare(model, source, text)
+  try:
+    row = parity.compare(model, source, text)
+  except parity.Unreadable as error:
+    print(f'{"parity":<12} not compared: {error}')
+    return 0
   durable.write_json(model.path / folder.PARITY,
                      {**row._asdict(), 'passed': row.passed})
   print(f'{"parity":<12} {row.sentence()}')

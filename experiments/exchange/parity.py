@@ -32,6 +32,10 @@ BATCH = 8  # texts for an encoder, which are padded
 PASSAGE = pydoc_data.topics.topics['objects']  # ships with Python
 
 
+class Unreadable(Exception):
+  """The other library does not read the model; the message says why."""
+
+
 class Row(NamedTuple):
   """How far two computations of one model are apart.
 
@@ -93,6 +97,9 @@ def compare(ours: Opened, source: Opened, text: str = PASSAGE) -> Row:
     ours: the model as it was imported.
     source: what it was imported from, which the other library reads.
     text: of which the first tokens are used.
+
+  Raises:
+    Unreadable: the other library does not read the model.
   """
   texts = [text[:LENGTH * 16]]
   if ours.config.unembedding == 'absent':
@@ -153,8 +160,13 @@ def _theirs(ours: Opened, source: Opened, tokens_BT: np.ndarray,
   encoder = ours.config.unembedding == 'absent'
   kind = (transformers.AutoModel if encoder
           else transformers.AutoModelForCausalLM)
-  network = kind.from_pretrained(
-    **_place(source), dtype=torch.float32, attn_implementation='eager').eval()
+  try:
+    network = kind.from_pretrained(
+      **_place(source), dtype=torch.float32, attn_implementation='eager').eval()
+  except Exception as error:  # it has many kinds, and no promise of which
+    first = (str(error).strip().splitlines() or [''])[0]
+    raise Unreadable(f'transformers does not read it ({type(error).__name__}: '
+                     f'{first})') from error
   with torch.no_grad():
     out = network(input_ids=torch.tensor(tokens_BT, dtype=torch.long),
                   attention_mask=torch.tensor(valid_BT, dtype=torch.long))

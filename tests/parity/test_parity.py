@@ -4,6 +4,7 @@
 """
 
 import importlib.util
+import json
 import pathlib
 import shutil
 
@@ -72,6 +73,19 @@ def test_another_model_fails(tmp_path):
   assert not found.passed
   assert found.sentence().startswith('FAIL: logits differ by')
   assert found.kl > 1e-4
+
+
+def test_what_the_other_library_does_not_read_is_told(tmp_path, capsys):
+  path = shutil.copytree(REFERENCES / 'llama', tmp_path / 'llama')
+  config = path / 'config.json'
+  # A key that says nothing to us, and is wrong for them.
+  values = json.loads(config.read_text()) | {'use_cache': 'perhaps'}
+  config.write_text(json.dumps(values))
+  with pytest.raises(SystemExit) as stopped:
+    main.main(['import', str(path), f'--out={tmp_path / "ours"}'])
+  assert stopped.value.code == 0
+  assert 'parity       not compared: transformers' in capsys.readouterr().out
+  assert not (tmp_path / 'ours' / folder.PARITY).exists()
 
 
 def test_the_command_keeps_the_row_and_fails_with_it(tmp_path, capsys,

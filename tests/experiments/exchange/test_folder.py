@@ -1,10 +1,12 @@
 """An imported folder is the model that it was made of, or is refused."""
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
+import tracemalloc
 
 import folders
 import jax
@@ -82,6 +84,33 @@ def test_pieces_of_any_size_are_the_same_parameters(tmp_path, monkeypatch):
   split = ours.params(mesh)
   jax.tree.map(np.testing.assert_array_equal, split, source.params())
   assert not split['stack']['mixer']['w_q_DHK'].is_fully_replicated
+
+
+def test_no_more_than_a_file_is_held(tmp_path, monkeypatch):
+  monkeypatch.setattr(shards, 'SHARD', 500_000)
+  monkeypatch.setattr(loading, 'BLOCK', 100_000)
+
+  def numbers(index):
+    rows, columns = index
+    held = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+    return np.repeat(held, columns.stop - columns.start, 1)
+
+  wide = (5000, 1000)
+  tracemalloc.start()
+  pieces = shards.write(tmp_path, {'w_DF': loading.Part(wide, numbers)})
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 4 * 2 * 500_000 < 4 * math.prod(wide) / 4
+  tracemalloc.start()
+  shards.verify(tmp_path, pieces)
+  peak = tracemalloc.get_traced_memory()[1]
+  assert peak < 4 * 4 * 100_000
+  part = shards.parts(tmp_path, pieces)['w_DF']
+  found = part.read((slice(None), slice(None)))
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < found.nbytes + 4 * 4 * 100_000
+  np.testing.assert_array_equal(found[:, 7], np.arange(5000))
 
 
 def test_a_fingerprint_is_of_the_content_alone(tmp_path):
