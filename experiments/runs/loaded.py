@@ -4,7 +4,8 @@ Parameters are used as they are: nothing is folded, centred or scaled.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from experiments.runs.intervention import Changes
 from experiments.runs.prompt import Prompts, Texts
 from experiments.runs.reading import Reading, Readings
 from experiments.runs.subject import Params
-from model import ModelConfig
+from model import ModelConfig, generation
 from model.sites import Reduce
 
 Taps = str | Iterable[str] | Mapping[str, Reduce | None]
@@ -157,6 +158,54 @@ class Model:
     logits_BTV = _unembed(self.config, self.params,
                           x.reshape(1, -1, x.shape[-1]))
     return logits_BTV.reshape(*x.shape[:-1], logits_BTV.shape[-1])
+
+  def generate(self, text: Texts, tokens: int = 50, temperature: float = 1.0,
+               top_p: float = 1.0, seed: int = 0, stream: bool = False) -> Any:
+    """Goes on with a text, or with several.
+
+    Args:
+      text: a text, its ids, or a list of either. An empty text begins a
+        document.
+      tokens: how many new ones at most; a text ends sooner at an end mark, or
+        where the model has read as much as it can.
+      temperature: divides the logits; 0 takes the likeliest token.
+      top_p: draws from the likeliest tokens that have this share together.
+      seed: the same seed gives the same text, whatever stands beside it.
+      stream: whether to return an iterator that gives what is new of one text
+        as it comes: pieces of whole characters, or ids.
+
+    Returns:
+      What is new, without the prompt and the end mark: a text for a text, ids
+      (int32) for ids, a list for a list.
+
+    Raises:
+      UsageError: a prompt that the model cannot read.
+      ConfigError: the model cannot go on with texts, or the arguments choose
+        nothing.
+    """
+    rows, single = self._prompts.rows(text, open_empty=True)
+    if stream and not single:
+      raise UsageError('stream: takes one text at a time; give one, or leave '
+                       'stream out')
+    stop = sorted(i for i in (self.tokenizer.ends if self.tokenizer else ())
+                  if i < self.config.vocab_size)
+    settings = (tokens, generation.Sampling(temperature, top_p), seed, stop)
+    spelled = isinstance(text if single else text[0], str)
+    if stream:
+      said = generation.stream(self.config, self.params, rows, *settings)
+      new = itertools.takewhile(lambda i: i not in stop,
+                                (int(said_B[0]) for said_B in said))
+      return self._spelled(new, rows[0]) if spelled else new
+    found = [ids_T[:-1] if len(ids_T) and ids_T[-1] in stop else ids_T
+             for ids_T in generation.generate(self.config, self.params, rows,
+                                              *settings)]
+    results = [''.join(self._spelled(ids_T, row)) if spelled else ids_T
+               for ids_T, row in zip(found, rows)]
+    return results[0] if single else results
+
+  def _spelled(self, ids: Iterable[int], after: list[int]) -> Iterator[str]:
+    assert self.tokenizer is not None
+    return self.tokenizer.spelled(ids, after)
 
   def _mask(self, valid_BT: np.ndarray) -> np.ndarray | None:
     # What looks back alone never sees the padding behind it.

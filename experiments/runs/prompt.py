@@ -68,21 +68,6 @@ class Prompts:
       self._check(row)
     return rows, single
 
-  def check_room(self, length: int, tokens: int) -> None:
-    """Raises UsageError where a model cannot go on with so many tokens."""
-    config = self._config
-    if config.mask != 'causal':
-      raise UsageError(f'{self._name} reads in both directions (model.mask='
-                       f'{config.mask}), so it cannot go on with a text')
-    if tokens < 1:
-      raise UsageError(f'tokens: {tokens} must be at least 1')
-    room = config.max_length - length
-    if config.max_length and tokens > room:
-      fix = f'ask for {room}, or give' if room else 'give'
-      raise UsageError(
-        f'tokens: {tokens} after {length}, and {self._name} reads '
-        f'{config.max_length} (model.max_length); {fix} a shorter text')
-
   def _ids(self, text: Text) -> list[int]:
     if isinstance(text, str):
       return [int(i) for i in self.tokenize(text)]
