@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 import fathom
 import model
@@ -57,7 +58,9 @@ def test_every_parameter_is_there():
 
 @pytest.mark.parametrize('call', ours('Functions'))
 def test_every_function_is_there_and_takes_what_is_said(call):
-  held = Model(CONFIG, model.init(CONFIG, jax.random.key(0)), ByteTokenizer())
+  params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), parameters(
+    CONFIG))
+  held = Model(CONFIG, unflatten_dict(params, sep='/'), ByteTokenizer())
   values = {'m': held, 'fathom': fathom, 'text': 'abc', 'ids': [97, 98],
             'x': held.run('abc', taps=['resid_post']).taps['resid_post']}
   call = call.replace('taps=[…]', "taps=['resid_post']")

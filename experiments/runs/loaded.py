@@ -89,8 +89,8 @@ class Model:
           edits: Changes = ()) -> Any:
     """Reads a text, or several.
 
-    Compiled once for each length, number of texts and choice of taps; other
-    edits of the same sites, layers and values need no new compilation.
+    Compiled once for each length, number of texts, choice of taps, and edited
+    sites with the shapes of their values; layers and values are its inputs.
 
     Args:
       text: a text, its ids, or a list of either; several are padded.

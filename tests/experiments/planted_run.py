@@ -10,15 +10,20 @@ from experiments.sweeps.task import Train
 from train import programs, serialization
 
 
-def plant(runs, config, seed=0, **changes):
-  """Keeps parameters far from their start as a run's; returns its folder."""
-  config = programs.complete(config)
-  shapes = jax.eval_shape(lambda: model.init(config.model, jax.random.key(0)))
+def params(config, seed=0):
+  """Parameters far from their start."""
+  shapes = jax.eval_shape(lambda: model.init(config, jax.random.key(0)))
   random = np.random.default_rng(seed)
-  params = jax.tree.map(
+  return jax.tree.map(
     lambda x: 0.3 * random.standard_normal(x.shape, np.float32), shapes)
+
+
+def plant(runs, config, seed=0, **changes):
+  """Keeps a run of a config; returns its folder."""
+  config = programs.complete(config)
   store, run = Store(runs), run_id(Train(config))
   store.publish(run, {
     'status': 'done', 'config': serialization.as_dict(config),
-    'parameters': store.keep_params(run, params), **changes})
+    'parameters': store.keep_params(run, params(config.model, seed)),
+    **changes})
   return store.run(run)

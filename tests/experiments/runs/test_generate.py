@@ -48,8 +48,7 @@ def copying(end=None):
     n_layers=1, d_model=size, mixer=AttentionConfig(n_heads=1, d_head=2),
     feed_forward=model.NoFeedForward(), vocab_size=size, max_length=64,
     final_norm=False, parameterisation='standard', unroll=1)
-  params = jax.tree.map(np.zeros_like, jax.tree.map(
-    np.asarray, model.init(config, jax.random.key(0))))
+  params = jax.tree.map(np.zeros_like, planted_run.params(config))
   params['token_embedding']['embedding_VD'] = np.eye(size, dtype=np.float32)
   said = [ord('>'), *LETTERS[:end], 256]
   assert len({*said}) == len(said)

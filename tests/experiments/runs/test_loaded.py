@@ -1,6 +1,8 @@
 """A model that was loaded reads texts, shows its inside and takes edits."""
 
 
+import functools
+
 import jax
 import numpy as np
 import planted_run
@@ -41,8 +43,13 @@ def loaded(runs):
 
 def apply(loaded, ids, taps=(), edits=None):
   """What the model itself computes, all of it kept."""
-  return model.apply(loaded.config, loaded.params, np.asarray(ids)[None],
-                     dict.fromkeys(taps), edits)
+  return _apply(loaded.config, tuple(taps), loaded.params,
+                np.asarray(ids)[None], edits)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _apply(config, taps, params, ids_BT, edits):
+  return model.apply(config, params, ids_BT, dict.fromkeys(taps), edits)
 
 
 def test_a_text_is_read_as_the_model_reads_its_ids(loaded):
@@ -65,7 +72,7 @@ def test_padded_texts_are_read_as_each_alone(mixer):
   position = POSITIONS['rotary' if mixer == 'attention' else 'none']()
   config = ModelConfig(n_layers=2, d_model=8, mixer=MIXERS[mixer](),
                        vocab_size=11, max_length=9, position=position, unroll=1)
-  held = Model(config, model.init(config, jax.random.key(0), 3.0))
+  held = Model(config, planted_run.params(config))
   rows = [[1, 2, 3, 4, 5, 6, 7], [8, 9]]
   sites_of = sites.available(config)
   out = held.run(rows, taps=sites_of)
@@ -156,7 +163,7 @@ def test_an_encoder_makes_one_vector_of_a_text(pooling):
     n_layers=2, d_model=8, mixer=AttentionConfig(n_heads=2), vocab_size=257,
     max_length=64, position=LearnedPosition(), mask='bidirectional',
     unembedding='absent', unroll=1)
-  params = model.init(config, jax.random.key(0), 3.0)
+  params = planted_run.params(config)
   held = Model(config, params, ByteTokenizer(), 'encoder', pooling, True)
   texts = ['one', 'another text']
   out = held.run(texts)
@@ -170,7 +177,7 @@ def test_an_encoder_makes_one_vector_of_a_text(pooling):
     np.testing.assert_allclose(alone.embedding_D, expected, rtol=1e-4,
                                atol=1e-5)
     np.testing.assert_allclose(held.embed(text), expected, rtol=1e-4, atol=1e-5)
-    x_TD = model.apply(config, params, alone.ids_T[None]).x_BTD[0]
+    x_TD = apply(held, alone.ids_T).x_BTD[0]
     one_D = x_TD[0] if pooling == 'cls' else x_TD.mean(0)
     np.testing.assert_allclose(expected, one_D / np.linalg.norm(one_D),
                                rtol=1e-4, atol=1e-5)
