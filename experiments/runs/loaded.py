@@ -216,8 +216,9 @@ class Model:
                self.config.max_length or length)
 
   def _pool(self, x_BTD: jax.Array, valid_BT: np.ndarray) -> np.ndarray:
-    return sentences.pooled(np.asarray(x_BTD), valid_BT, self.pooling,
-                            self.normalized)
+    pooled_BD = sentences.pooled(np.asarray(x_BTD), valid_BT, self.pooling,
+                                 self.normalized)
+    return pooled_BD.astype(np.float32)
 
 
 def _first(x: Any) -> Any:
