@@ -31,10 +31,11 @@ def executed():
 
 
 def shown(notebook):
-  """The texts of each cell's outputs."""
+  """The texts of each cell's outputs, but for those that are left to chance."""
   return [''.join(output.get('text') or output['data'].get('text/plain', '')
                   for output in cell.get('outputs', ()))
-          for cell in notebook.cells]
+          for cell in notebook.cells
+          if 'chance' not in cell.metadata.get('tags', ())]
 
 
 def words(text):
