@@ -23,7 +23,8 @@ def files(tokenizer: Tokenizer, length: int) -> dict[str, bytes]:
     tokenizer: whose ids are wanted.
     length: positions that the model has.
   """
-  name, content = tokenizer.file or ('tokenizer.json', _json(_bytes()))
+  name, content = tokenizer.file or (
+    'tokenizer.json', _json(_bytes(tokenizer)))
   marks: dict[str, Any] = {
     key: mark for key, index in (('bos_token', _opening(tokenizer)),
                                  ('eos_token', tokenizer.separator))
@@ -69,16 +70,16 @@ def _json(content: Any) -> bytes:
   return json.dumps(content, ensure_ascii=False, indent=1).encode() + b'\n'
 
 
-def _bytes() -> dict[str, Any]:
-  """The 257 ids of bytes."""
-  assert ByteTokenizer().separator == 256
+def _bytes(tokenizer: Tokenizer) -> dict[str, Any]:
+  """The ids of bytes, and the separator."""
+  assert isinstance(tokenizer, ByteTokenizer)
   level = {'type': 'ByteLevel', 'add_prefix_space': False, 'trim_offsets': True,
            'use_regex': False}
   return {
     'version': '1.0', 'truncation': None, 'padding': None, 'normalizer': None,
     'added_tokens': [{
-      'id': 256, 'content': SEPARATOR, 'single_word': False, 'lstrip': False,
-      'rstrip': False, 'normalized': False, 'special': True}],
+      'id': tokenizer.separator, 'content': SEPARATOR, 'single_word': False,
+      'lstrip': False, 'rstrip': False, 'normalized': False, 'special': True}],
     'pre_tokenizer': level, 'post_processor': None, 'decoder': level,
     'model': {'type': 'BPE', 'dropout': None, 'unk_token': None,
               'continuing_subword_prefix': None, 'end_of_word_suffix': None,

@@ -27,8 +27,20 @@ def test_transformers_gives_the_same_logits(family, config, tmp_path):
   with torch.no_grad():
     theirs_BTV = loaded(torch.tensor(tokens_BT).long()).logits.numpy()
   ours_BTV = exported.logits(config, params, tokens_BT)
-  print(expression.theirs['architectures'], np.abs(ours_BTV - theirs_BTV).max())
   np.testing.assert_allclose(theirs_BTV, ours_BTV, atol=1e-4, rtol=1e-5)
+
+
+def test_transformers_reads_shards(tmp_path, monkeypatch):
+  monkeypatch.setattr(export, 'SHARD', 10_000)
+  config = exported.GPT2
+  params, tokens_BT = exported.params(config), exported.tokens(config)
+  export.write(export.expressed(config), config, params, tmp_path / 'out')
+  assert len(list((tmp_path / 'out').glob('*.safetensors'))) > 3
+  loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / 'out')
+  with torch.no_grad():
+    theirs_BTV = loaded(torch.tensor(tokens_BT).long()).logits.numpy()
+  np.testing.assert_allclose(
+    theirs_BTV, exported.logits(config, params, tokens_BT), atol=1e-4)
 
 
 def of_bytes():
