@@ -147,6 +147,10 @@ class SafetensorsCheckpoint:
 def inside(folder: Path, name: str) -> Path:
   """A file of a folder, by its plain name.
 
+  A link may lead to another file of the folder. In a snapshot of a download
+  cache (`models--…/snapshots/<revision>/`) it may lead to the cache's `blobs`,
+  where all of its files lie.
+
   Raises:
     UnreadableModel: the name leads elsewhere, or there is no such file.
   """
@@ -158,7 +162,10 @@ def inside(folder: Path, name: str) -> Path:
   if not path.is_file():
     raise UnreadableModel(f'{path}: no such file; fetch it, or give the folder '
                           'that has it')
-  if path.resolve().parent != folder.resolve():
+  places, home = [folder.resolve()], folder.resolve().parent
+  if home.name == 'snapshots':
+    places.append(home.parent / 'blobs')
+  if path.resolve().parent not in places:
     raise UnreadableModel(f'{path}: is a link out of the folder, and is not '
                           'followed; copy the file here (cp -rL)')
   return path

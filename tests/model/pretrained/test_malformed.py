@@ -241,3 +241,20 @@ def test_what_is_malformed_is_refused(case, tmp_path, monkeypatch):
   assert message.startswith(str(path)), message
   assert '\n' not in message
   assert not pathlib.Path('exploded').exists()
+
+
+@pytest.mark.parametrize('place', ['blobs', 'elsewhere'])
+def test_a_snapshot_of_a_cache_links_to_its_blobs_alone(place, tmp_path):
+  path = tmp_path / 'models--a--b' / 'snapshots' / '1f'
+  path.mkdir(parents=True)
+  folders.write_folder(path)
+  blobs = tmp_path / 'models--a--b' / place
+  blobs.mkdir()
+  for number, file in enumerate(sorted(path.iterdir())):
+    file.rename(blobs / str(number))
+    file.symlink_to(blobs / str(number))
+  if place == 'blobs':
+    assert folder.read(path).family.name == 'llama'
+    return
+  with pytest.raises(pretrained.UnreadableModel, match='a link out of'):
+    folder.read(path)
