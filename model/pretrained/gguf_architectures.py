@@ -85,6 +85,8 @@ def _interleaved(count: int, theirs: Theirs) -> np.ndarray:
 
 def _common(fields: Fields, stored: Mapping[str, Any]) -> Theirs:
   """What is called the same in most families."""
+  # An encoder looks ahead, and what goes on with texts does not.
+  fields.fixed('attention.causal', fields.architecture != 'bert')
   return {
     'hidden_size': fields.count('embedding_length'),
     'intermediate_size': fields.count('feed_forward_length'),
@@ -125,7 +127,10 @@ def _llama(model_type: str) -> Callable[[Fields, Mapping[str, Any]], Theirs]:
           'not computed here')
     window = fields.count('attention.sliding_window', 0, least=0) or None
     return {
-      'model_type': model_type, **common, 'head_dim': head,
+      # A Llama without a window is what a Mistral is with one.
+      'model_type': 'mistral' if window and model_type == 'llama'
+                    else model_type,
+      **common, 'head_dim': head,
       'num_key_value_heads': fields.count('attention.head_count_kv', heads),
       'rms_norm_eps': fields.real('attention.layer_norm_rms_epsilon'),
       'hidden_act': 'silu',
@@ -169,7 +174,6 @@ def _neox(fields: Fields, stored: Mapping[str, Any]) -> Theirs:
 
 
 def _bert(fields: Fields, stored: Mapping[str, Any]) -> Theirs:
-  fields.fixed('attention.causal', False)
   types = stored.get('token_types.weight')
   return {
     'model_type': 'bert', **_common(fields, stored), 'hidden_act': 'gelu',

@@ -137,7 +137,8 @@ class Settings:
   def fixed(self, key: str, value: Any) -> None:
     """Refuses any value but the one that Fathom computes."""
     # Null is a value here: their library takes it for false, not for absence.
-    if self.values.get(key, value) != value:
+    absent = None if key in self.values else value
+    if self._value(key, absent) != value:
       raise self.refuse(key, f'{_short(self.values[key])} is not computed '
                              f'here; only {value!r} is')
 

@@ -55,6 +55,15 @@ def test_config_and_parameters_are_those_of_the_folder(tmp_path, name):
                pretrained.load(family, config, folder))
 
 
+@pytest.mark.parametrize('name', ['mistral', 'qwen2'])
+def test_a_window_is_all_that_is_read(tmp_path, name):
+  gguf_files.converted(tmp_path / 'm.gguf', name,
+                       more={'attention.sliding_window': 5})
+  theirs = GGUFCheckpoint(tmp_path / 'm.gguf').theirs
+  family = pretrained.family(theirs['model_type'])
+  assert family.config(theirs).max_length == 5
+
+
 # The others have a folder's parameters; folders are tested for logits.
 @pytest.mark.parametrize('name', ['llama-scaled'])
 def test_logits_are_the_reference_s(tmp_path, name):

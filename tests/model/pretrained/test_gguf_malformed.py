@@ -151,6 +151,8 @@ SAID = {
                      ['attention.head_count', '[2, 2]']),
   'no epsilon': ({'fields': {'attention.layer_norm_rms_epsilon': float('nan')}},
                  ['attention.layer_norm_rms_epsilon', 'nan']),
+  'attention in both directions': (
+    {'fields': {'attention.causal': False}}, ['attention.causal', 'False']),
   'half a head turns': ({'fields': {'rope.dimension_count': 8}},
                         ['rope.dimension_count', '16']),
   'another rule of rotation': ({'fields': {'rope.scaling.type': 'longrope'}},
