@@ -65,6 +65,10 @@ SPLITS: Mapping[str, _Split] = {
 _DEFAULTS: Mapping[str, _Split] = {'gpt2': _GPT2, 'gptneox': _NEOX}
 
 
+class UnknownVocabulary(InputError):
+  """Nothing is wrong with a vocabulary; we cannot tell how it cuts texts."""
+
+
 def tokenizer_file(metadata: Mapping[str, Any]) -> tuple[str, bytes]:
   """The name and the bytes of a file that `data.text.tokenizer` opens.
 
@@ -72,11 +76,12 @@ def tokenizer_file(metadata: Mapping[str, Any]) -> tuple[str, bytes]:
     metadata: of a GGUF file, values by key.
 
   Raises:
-    InputError: no vocabulary, or one that is not known here.
+    UnknownVocabulary: one of a kind that is not known here.
+    InputError: it is damaged.
   """
   kind = str(metadata.get(f'{_PREFIX}model'))
   if kind not in _KINDS:
-    raise InputError(
+    raise UnknownVocabulary(
       f'{_PREFIX}model: {kind!r} is not known; known are {", ".join(_KINDS)}. '
       "Use the model's tokenizer.json or tokenizer.model")
   return _KINDS[kind](metadata)
@@ -186,7 +191,7 @@ def _split(metadata: Mapping[str, Any]) -> _Split:
   architecture = str(metadata.get('general.architecture'))
   if name == 'default' and architecture in _DEFAULTS:
     return _DEFAULTS[architecture]
-  raise InputError(
+  raise UnknownVocabulary(
     f'{_PREFIX}pre: {name!r} does not say how text is split before pieces are '
     f'merged; known are {", ".join(SPLITS)}. Use the model\'s tokenizer.json')
 

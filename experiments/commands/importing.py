@@ -88,7 +88,7 @@ def _facts(source: Foreign, model: Imported, seconds: float,
     'parameters': f'{count:,}',
     'stored as': model.stored,
     'left out': _listed(source.left_out),
-    'tokenizer': _tokenizer(model),
+    'tokenizer': source.unknown_vocabulary or _tokenizer(model),
     'fingerprint': model.fingerprint,
     'peak memory': f'{humanize.naturalsize(peak)}, {peak / size:.2f} of the '
                    f'{humanize.naturalsize(size)} of the parameters in float32',

@@ -75,7 +75,7 @@ def gguf(path: Path) -> Foreign:
     UnreadableModel: naming the field or tensor, and the fix.
   """
   # Imported here: it needs a package that few runs do.
-  from data.text.gguf import tokenizer_file
+  from data.text.gguf import UnknownVocabulary, tokenizer_file
   from model.pretrained.gguf import GGUFCheckpoint
   with _located(path):
     checkpoint = GGUFCheckpoint(path)
@@ -83,14 +83,20 @@ def gguf(path: Path) -> Foreign:
     config = family.config(checkpoint.theirs)
     config.validate()
     loading.matched(family, config, checkpoint)
-    vocabulary = (tokenizer_file(checkpoint.metadata)
-                  if 'tokenizer.ggml.model' in checkpoint.metadata else None)
-  return _foreign(path, 'gguf', family, config, checkpoint, vocabulary)
+    vocabulary, unknown = None, ''
+    if 'tokenizer.ggml.model' in checkpoint.metadata:
+      try:
+        vocabulary = tokenizer_file(checkpoint.metadata)
+      except UnknownVocabulary as error:  # ids can be read all the same
+        unknown = str(error)
+  return _foreign(path, 'gguf', family, config, checkpoint, vocabulary,
+                  unknown_vocabulary=unknown)
 
 
 def _foreign(path: Path, form: Form, family: Family, config: ModelConfig,
              checkpoint: Checkpoint, vocabulary: tuple[str, bytes] | None,
-             pooling: Pooling = '', normalized: bool = False) -> Foreign:
+             pooling: Pooling = '', normalized: bool = False,
+             unknown_vocabulary: str = '') -> Foreign:
   config = dataclasses.replace(config, unroll=1)
   used = content.names(family, config, checkpoint).values()
   dtypes = collections.Counter(checkpoint.tensors[name].dtype for name in used)
@@ -98,8 +104,9 @@ def _foreign(path: Path, form: Form, family: Family, config: ModelConfig,
     f'{dtype} ({count})' for dtype, count in dtypes.most_common()))
   return Foreign(
     path=path, form=form, family=family.name, config=config, stored=stored,
-    tokenizer_file=vocabulary, pooling=pooling, normalized=normalized,
-    table=family, checkpoint=checkpoint,
+    tokenizer_file=vocabulary, unknown_vocabulary=unknown_vocabulary,
+    pooling=pooling, normalized=normalized, table=family,
+    checkpoint=checkpoint,
     left_out=tuple(sorted(checkpoint.tensors.keys() - set(used))))
 
 

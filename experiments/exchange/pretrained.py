@@ -33,6 +33,8 @@ class Opened(abc.ABC):
     config: the model, its layers looped and never unrolled.
     stored: the dtypes that its tensors had where they come from, in words.
     tokenizer_file: its vocabulary, as the name and the bytes of a file.
+    unknown_vocabulary: why the one that it has cannot be told; ids are read all
+      the same.
     pooling: how a sentence encoder makes one vector of many; '' for others.
     normalized: whether that vector gets length 1.
   """
@@ -43,6 +45,7 @@ class Opened(abc.ABC):
   config: ModelConfig
   stored: str
   tokenizer_file: tuple[str, bytes] | None = None
+  unknown_vocabulary: str = ''
   pooling: Pooling = ''
   normalized: bool = False
 

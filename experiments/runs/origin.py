@@ -69,7 +69,8 @@ def _run(place: Path) -> str:
 
 def _pretrained(opened: Opened) -> Model:
   try:
-    tokenizer, why = opened.tokenizer, 'it has no file of a tokenizer'
+    tokenizer = opened.tokenizer
+    why = opened.unknown_vocabulary or 'it has no file of a tokenizer'
   except InputError as error:
     tokenizer, why = None, f'its tokenizer cannot be opened ({error})'
   return Model(opened.config, opened.params(), tokenizer, opened.path.name,

@@ -55,7 +55,7 @@ def _tokenizer(parent: Opened) -> str:
   """The path of its file."""
   if parent.tokenizer_file is None:
     raise UsageError(
-      f'{parent.path} has no tokenizer; name one with '
+      f'{parent.path} has no tokenizer of its own; name one with '
       f'{overrides.PREFIX}{TOKENIZER}=FILE')
   file = parent.path / parent.tokenizer_file[0]
   if not file.is_file():

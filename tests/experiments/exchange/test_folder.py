@@ -18,6 +18,8 @@ import model as models
 from data.errors import InputError
 from experiments.exchange import folder, foreign, shards
 from experiments.exchange.opening import opened
+from experiments.machine.usage import UsageError
+from experiments.runs import origin
 from model.pretrained import loading
 from model.pretrained.checkpoint import UnreadableModel
 from train import placement
@@ -143,6 +145,22 @@ def test_a_gguf_of_the_same_numbers_is_the_same_model(tmp_path):
                opened(LLAMA).params())
 
 
+def test_a_gguf_of_an_unknown_vocabulary_is_read_for_its_ids(tmp_path):
+  pytest.importorskip('gguf')
+  import gguf_files
+  unknown = {'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.pre': 'runes',
+             'tokenizer.ggml.tokens': [str(i) for i in range(40)],
+             'tokenizer.ggml.token_type': [1] * 40}
+  gguf_files.converted(tmp_path / 'm.gguf', 'llama', more=unknown)
+  source = opened(tmp_path / 'm.gguf')
+  assert source.tokenizer is None
+  assert "'runes' does not say how text is split" in source.unknown_vocabulary
+  m = origin.load(tmp_path / 'm.gguf')
+  assert m.run([1, 2]).logits_TV.shape == (2, 40)
+  with pytest.raises(UsageError, match=r'reads ids alone: .*runes'):
+    m.tokenize('text')
+
+
 def test_a_folder_that_changes_is_read_again(tmp_path):
   path = folders.write_folder(tmp_path / 'm', theirs(), arrays())
   before = opened(path).fingerprint
@@ -208,6 +226,8 @@ KILLED = '''
 import os, pathlib, sys
 from experiments.exchange import folder, shards
 from experiments.exchange.opening import opened
+from experiments.machine.usage import UsageError
+from experiments.runs import origin
 save, count = shards.save_file, []
 def dying(*arguments):
   count.append(save(*arguments))

@@ -121,7 +121,7 @@ def test_a_text_is_read_in_the_parents_tokens(tmp_path):
   folder = tmp_path / 'llama'
   shutil.copytree(LLAMA, folder)
   config = parent.adopted(Config(), str(folder))
-  with pytest.raises(UsageError, match='has no tokenizer; name one'):
+  with pytest.raises(UsageError, match='has no tokenizer of its own; name one'):
     parent.tokens(config, {}, str(folder))
   typed = {'data.tokenizer': 'bytes'}
   assert parent.tokens(config, typed, str(folder)) == typed
