@@ -97,7 +97,8 @@ class Model:
       taps: names of sites (`model.SITES`) whose arrays are to be kept; or a
         dict from name to a function that is applied on the device inside each
         layer, to arrays that lead with B, or None. What a function returns is
-        stacked over the layers and left as it is.
+        stacked over the layers and left as it is; another function, be it the
+        same lambda written again, compiles anew.
       edits: what is changed meanwhile, in order: `fathom.replace`, `add`,
         `scale`, `ablate`; or edits by site as `model.apply` takes them.
 

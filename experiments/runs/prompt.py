@@ -1,6 +1,6 @@
 """What a model is given to read: texts or ids, as rows of ids that it knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from model import ModelConfig
 # A text or its ids, and several of either.
 Text = str | Sequence[int] | np.ndarray
 Texts = Text | Sequence[Text]
+
+NEITHER = 'text: {!r} is neither a text nor a list of ids (whole numbers)'
 
 
 class Prompts:
@@ -55,9 +57,11 @@ class Prompts:
         so many.
     """
     given: Any = text
+    if not hasattr(given, '__getitem__') or isinstance(given, Mapping):
+      raise UsageError(NEITHER.format(given))
     single = isinstance(given, str) or (
-      len(given) > 0 and np.ndim(given[0]) == 0
-      and not isinstance(given[0], str))
+      len(given) > 0 and not isinstance(given[0], str | list | tuple)
+      and np.ndim(given[0]) == 0)
     rows = [self._ids(each) for each in ([given] if single else given)]
     if not rows:
       raise UsageError('text: the list is empty; give a text, or ids')
@@ -71,10 +75,12 @@ class Prompts:
   def _ids(self, text: Text) -> list[int]:
     if isinstance(text, str):
       return [int(i) for i in self.tokenize(text)]
-    ids = np.asarray(text)
+    try:
+      ids = np.asarray(text)
+    except ValueError:  # lists of unequal lengths
+      raise UsageError(NEITHER.format(text)) from None
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in 'iu'):
-      raise UsageError(f'text: {text!r} is neither a text nor a list of ids '
-                       '(whole numbers)')
+      raise UsageError(NEITHER.format(text))
     return [int(i) for i in ids]
 
   def _check(self, row: Sequence[int]) -> None:

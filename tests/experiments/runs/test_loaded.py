@@ -4,6 +4,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import planted_run
 import pytest
@@ -63,8 +64,8 @@ def test_a_text_is_read_as_the_model_reads_its_ids(loaded):
                              expected.taps['resid_post'][:, 0], rtol=1e-5,
                              atol=1e-6)
   assert out.taps['resid_post'].shape == (3, 9, 8)
-  again = loaded.run(loaded.tokenize(TEXT))
-  np.testing.assert_array_equal(out.logits_TV, again.logits_TV)
+  for ids in (loaded.tokenize(TEXT), jnp.array(out.ids_T), [*out.ids_T]):
+    np.testing.assert_array_equal(out.logits_TV, loaded.run(ids).logits_TV)
 
 
 @pytest.mark.parametrize('mixer', ['attention', 'gru'])
@@ -129,6 +130,23 @@ def test_edits_are_those_of_the_model(loaded):
     assert np.abs(np.subtract(found, plain)).max() > 1e-3
 
 
+def test_layers_and_values_of_edits_compile_nothing(loaded, monkeypatch):
+  traces = []
+
+  def counted(*given, **named):
+    traces.append(given)
+    return apply_of_model(*given, **named)
+
+  apply_of_model = model.apply
+  monkeypatch.setattr(model, 'apply', counted)
+  loaded.run([5, 6, 7], edits=[fathom.scale('ffn_out', 0, 0.5)])
+  first = len(traces)
+  assert first
+  loaded.run([5, 6, 7], edits=[fathom.scale('ffn_out', 2, -1.0)])
+  loaded.run([8, 9, 10], edits=[fathom.ablate('ffn_out', 1)])
+  assert len(traces) == first
+
+
 def test_several_edits_are_done_in_order_at_one_site_and_at_several(loaded):
   ids = [5, 6, 7, 8]
   value_TD = np.random.default_rng(0).standard_normal((4, 8))
@@ -187,7 +205,9 @@ def test_an_encoder_makes_one_vector_of_a_text(pooling):
   ('', 'nothing to read'), ([], 'the list is empty'), ([[]], 'nothing to read'),
   ([1, 257], '257 is no id of run .*, which knows 0 to 256'),
   ([-1], '-1 is no id'), ([0.5], 'neither a text nor a list of ids'),
-  ([[[1]]], 'neither a text nor'),
+  ([[[1]]], 'neither a text nor'), ([[[1], [2, 3]]], 'neither a text nor'),
+  (5, '5 is neither a text nor'), ({'a': 1}, 'neither a text nor'),
+  (None, 'None is neither'), ([1, 'a'], 'neither a text nor'),
   ('longer than sixteen', r'19 tokens, and run .* reads 16 \(model.max_len')])
 def test_what_cannot_be_read_is_one_message(loaded, text, says):
   with pytest.raises(UsageError, match=says):

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import fathom
 from data import DataConfig
 from data.sources.mixture import MixtureConfig
 from data.sources.mixture import Part as Share
@@ -361,6 +363,10 @@ def test_a_large_run_leaves_its_parameters_in_its_checkpoint(
   assert not (store.run(large.run_ids()[0]) / 'params.safetensors').exists()
   for cell in whole.cells:
     assert rows(large, cell.task, 'two') == rows(whole, cell.task, 'two')
+  parents = [fathom.load(tmp_path / name / 'trained' / large.run_ids()[0])
+             for name in ('large', 'whole')]
+  assert parents[0].config == parents[1].config
+  jax.tree.map(np.testing.assert_array_equal, *(p.params for p in parents))
 
 
 def test_children_of_a_parent_that_fails_are_not_waited_for(
