@@ -10,11 +10,10 @@ from model import parameterisation
 from model.config import ModelConfig
 from model.layout import Layout
 from model.norm import NORMS
-from model.rows import Memory, Rows
+from model.rows import Rows
 from model.sites import Edits, Sites, Taps
 
 Branch = Callable[[jax.Array], jax.Array]
-Carried = tuple[jax.Array, Memory]
 
 
 def pre(norm: Branch, branch: Branch, read_BTD: jax.Array, x_BTD: jax.Array,
@@ -73,21 +72,20 @@ class Block(nn.Module):
       self.ffn = config.feed_forward.module(config)
       self.ffn_residual = RESIDUALS[config.norm_placement]
 
-  def __call__(self, carried: Carried, layer: jax.Array, edits: Edits,
+  def __call__(self, x_BTD: jax.Array, layer: jax.Array, edits: Edits,
                rows: Rows):
     """Runs one layer.
 
     Args:
-      carried: the residual stream, and what layers remember.
+      x_BTD: the residual stream.
       layer: index from 0, an int32 scalar.
       edits: this layer's share of each edit, without N.
       rows: what is known of the rows beside the stream.
 
     Returns:
-      What the next layer is carried, and what was tapped by site.
+      The residual stream, what was tapped by site, and what the mixer keeps.
     """
-    x_BTD, memory = carried
-    rows = rows.at(layer, memory)
+    rows = rows.at(layer)
     sites = Sites(self.taps, edits, self.layout, rows)
     multiplier = parameterisation.residual_multiplier(self.config)
 
@@ -116,4 +114,4 @@ class Block(nn.Module):
       self.ffn_norm, feed, READ[self.config.branches](before_BTD, x_BTD), x_BTD,
       layer)
     x_BTD = sites.at('resid_post', x_BTD)
-    return (x_BTD, rows.memory), sites.taps
+    return x_BTD, (sites.taps, rows.kept)

@@ -48,7 +48,7 @@ class ConvolutionConfig(MixerConfig):
   def memory(self, model: ModelConfig, batch: int, length: int) -> Shapes:
     """The last inputs, as far as the widest layer's window reaches."""
     shape = (batch, self.reach(model, length), model.d_model)
-    return {'input_BSD': jax.ShapeDtypeStruct(shape, jnp.dtype(model.dtype))}
+    return {'input_BWD': jax.ShapeDtypeStruct(shape, jnp.dtype(model.dtype))}
 
   def reach(self, model: ModelConfig, length: int) -> int:
     """How many positions back the widest layer looks."""

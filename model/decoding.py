@@ -112,8 +112,9 @@ def read(config: ModelConfig, layout: Layout, params: Params,
   network = LanguageModel(config, {}, layout)
   out: Any = network.apply({'params': params}, tokens_BT, rows, {},
                            method='through')
-  x_BTD, memory, _ = out
-  return x_BTD, Cache(cache.length_B + count_B, memory, cache.room)
+  x_BTD, _, kept = out
+  return x_BTD, Cache(cache.length_B + count_B, rows.remembering(kept),
+                      cache.room)
 
 
 def _unembed(config: ModelConfig, layout: Layout, params: Params,

@@ -114,7 +114,7 @@ class LanguageModel(nn.Module):
                valid_BT: jax.Array | None = None,
                types_BT: jax.Array | None = None) -> Output:
     """Runs the whole model."""
-    x_BTD, _, taps = self.through(tokens_BT, Rows(valid_BT), edits, types_BT)
+    x_BTD, taps, _ = self.through(tokens_BT, Rows(valid_BT), edits, types_BT)
     hidden = self.before_logits(x_BTD)
     return Output(self.logits(hidden), taps, hidden.x_BTD)
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from model import dims
-from model.layout import Layout
+from model.layout import Layout, Letters
 
-# What all layers remember, by name; as parameters, each array leads with N.
+# Arrays by name; those of all layers lead with N, as parameters do.
 Memory = dict[str, jax.Array]
 
 
@@ -26,18 +26,18 @@ class Rows:
 
   Attributes:
     valid_BT: which positions are real, the first of each row; None: all.
-    memory: what the layer at hand and those before it have kept.
+    kept: what the layer at hand keeps for what comes next.
   """
 
   continued: ClassVar[bool] = False
 
   valid_BT: jax.Array | None = None
-  memory: Memory = dataclasses.field(default_factory=dict)
+  kept: Memory = dataclasses.field(default_factory=dict)
 
-  def at(self, layer: jax.Array, memory: Memory) -> Any:
+  def at(self, layer: jax.Array) -> Any:
     """The rows as one layer sees them."""
     del layer
-    return dataclasses.replace(self, memory=dict(memory))
+    return self
 
   def positions(self, length: int) -> np.ndarray | jax.Array:
     """Of `length` inputs: (T,), or (B,T) where rows differ."""
@@ -53,7 +53,7 @@ class Rows:
     return None
 
   def keep(self, state_BTD: jax.Array) -> None:
-    """Remembers a recurrence's state after each input."""
+    """Keeps a recurrence's state, given that after each input."""
 
   def preceded(self, x_BTD: jax.Array, reach: int) -> jax.Array:
     """The inputs, after the `reach` inputs before them, zeros where none."""
@@ -65,13 +65,14 @@ class Rows:
 class ContinuedRows(Rows):
   """Rows that go on; see `model/decoding.py`.
 
-  The loop over layers carries the memory of all layers, and each writes its few
-  new positions in place. Handed to each layer and back in shares, all of it
-  would be read and written for every token.
+  Layers read the memory, and keep what they add to it; it is written once, in
+  place, behind the last layer. Written layer by layer, all of it would be
+  copied for each.
 
   Attributes:
     start_B: the position of the first input.
     count_B: how many inputs are real, the first of each row.
+    memory: what all layers have kept so far.
     layer: the layer at hand.
     layout: where memory lives.
   """
@@ -80,13 +81,14 @@ class ContinuedRows(Rows):
 
   start_B: jax.Array
   count_B: jax.Array
+  memory: Memory
   layer: jax.Array | int = 0
   layout: Layout = dataclasses.field(
     default=Layout(), metadata={'static': True})
 
-  def at(self, layer: jax.Array, memory: Memory) -> 'ContinuedRows':
+  def at(self, layer: jax.Array) -> 'ContinuedRows':
     """The rows as one layer sees them."""
-    return dataclasses.replace(self, memory=dict(memory), layer=layer)
+    return dataclasses.replace(self, kept={}, layer=layer)
 
   def positions(self, length: int) -> jax.Array:
     """Of `length` inputs: (B,T)."""
@@ -98,39 +100,51 @@ class ContinuedRows(Rows):
     Those of padding are written too, behind all real ones, where no real
     position sees them and what comes next will stand.
     """
-    places = {'B': jnp.arange(len(self.start_B))[:, None],
-              'S': self.positions(new_BSGK.shape[1])}
+    self.kept[name] = new_BSGK
     letters = dims.letters(name)
-    index = (places.get(letter, slice(None)) for letter in letters)
-    self._remember(name, self.memory[name].at[self.layer, *index].set(
-      new_BSGK.astype(self.memory[name].dtype), mode='drop',
-      unique_indices=True))
-    return self._own(name).transpose([letters.index(x) for x in 'BSGK'])
+    all_BSGK = self._written(letters, self._own(name), new_BSGK)
+    return all_BSGK.transpose([letters.index(x) for x in 'BSGK'])
 
   def state(self) -> jax.Array:
     """A recurrence's state before the first input: (B,D)."""
     return self._own('state_BD')
 
   def keep(self, state_BTD: jax.Array) -> None:
-    """Remembers a recurrence's state after the last real input."""
+    """Keeps a recurrence's state after the last real input."""
     before_BD = self.state()
     state_BTD = jnp.concatenate(
       [before_BD[:, None], state_BTD.astype(before_BD.dtype)], axis=1)
-    self._remember('state_BD', self.memory['state_BD'].at[self.layer].set(
-      state_BTD[jnp.arange(len(self.count_B)), self.count_B]))
+    self.kept['state_BD'] = state_BTD[jnp.arange(len(self.count_B)),
+                                      self.count_B]
 
   def preceded(self, x_BTD: jax.Array, reach: int) -> jax.Array:
     """The inputs, after the `reach` inputs before them: (B, reach + T, D)."""
-    x_BTD = jnp.concatenate([self._own('input_BSD'), x_BTD], axis=1)
+    x_BTD = jnp.concatenate([self._own('input_BWD'), x_BTD], axis=1)
     last = jax.vmap(lambda x_TD, count: jax.lax.dynamic_slice_in_dim(
       x_TD, count, reach))
-    self._remember('input_BSD', self.memory['input_BSD'].at[self.layer].set(
-      last(x_BTD, self.count_B)))
+    self.kept['input_BWD'] = last(x_BTD, self.count_B)
     return x_BTD
+
+  def remembering(self, kept: Memory) -> Memory:
+    """The memory with what all layers have kept, leading with N."""
+    memory = {}
+    for name, new in kept.items():
+      letters = ('N', *dims.letters(name))
+      # What has a place for each position is written there; a state is new.
+      if 'S' in letters:
+        new = self._written(letters, self.memory[name], jnp.moveaxis(new, 0, 2))
+      memory[name] = self.layout.constrain(new, letters)
+    return memory
 
   def _own(self, name: str) -> jax.Array:
     return self.memory[name][self.layer]
 
-  def _remember(self, name: str, whole: jax.Array) -> None:
-    self.memory[name] = self.layout.constrain(
-      whole, ('N', *dims.letters(name)))
+  def _written(self, letters: Letters, old: jax.Array,
+               new: jax.Array) -> jax.Array:
+    """Puts (B,T,...) into the places S of their positions."""
+    places: dict[str | None, jax.Array] = {
+      'B': jnp.arange(len(self.start_B))[:, None],
+      'S': self.positions(new.shape[1])}
+    index = tuple(places.get(letter, slice(None)) for letter in letters)
+    return old.at[index].set(new.astype(old.dtype), mode='drop',
+                             unique_indices=True)

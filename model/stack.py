@@ -1,7 +1,5 @@
 """n blocks, one after the other, as one loop over stacked parameters."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -66,9 +64,8 @@ def run(module: nn.Module, x_BTD: jax.Array, edits: Edits, rows: Rows):
   """Runs every layer.
 
   Returns:
-    The residual stream, what layers remember, and taps by site, leading N.
+    The residual stream, taps by site, and what mixers keep, leading N.
   """
   layers_N = jnp.arange(module.config.n_layers)
-  (x_BTD, memory), taps = module((x_BTD, rows.memory), layers_N, dict(edits),
-                                 dataclasses.replace(rows, memory={}))
-  return x_BTD, memory, taps
+  x_BTD, (taps, kept) = module(x_BTD, layers_N, dict(edits), rows)
+  return x_BTD, taps, kept

@@ -76,7 +76,7 @@ class ShiftConfig(MixerConfig):
 
   def memory(self, model, batch, length):
     shape = (batch, self.steps, model.d_model)
-    return {'input_BSD': jax.ShapeDtypeStruct(shape, model.dtype)}
+    return {'input_BWD': jax.ShapeDtypeStruct(shape, model.dtype)}
 
 
 def test_a_mixer_is_one_class_and_one_entry_in_the_list(monkeypatch):

@@ -160,9 +160,8 @@ def _apply(config: ModelConfig, params: Any, tokens_BT: Any) -> jax.Array:
 @functools.partial(jax.jit, static_argnums=0)
 def _block(config: ModelConfig, params: Any, x_BTD: jax.Array,
            number: jax.Array) -> jax.Array:
-  carried: Any = Block(config, {}, Layout()).apply(
-    {'params': params['stack']}, (x_BTD, {}), number, {}, Rows())[0]
-  out_BTD: jax.Array = carried[0]
+  out_BTD: jax.Array = Block(config, {}, Layout()).apply(
+    {'params': params['stack']}, x_BTD, number, {}, Rows())[0]
   return out_BTD
 
 
