@@ -14,7 +14,7 @@ name: `--config.model.mixer=gru` chooses one.
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -160,14 +160,10 @@ class PositionConfig:
     """What is added to the scores, (H,T,S) or (B,H,T,S); None: nothing."""
 
 
+# Here, since what follows knows the model's config.
 def _mixers() -> Mapping[str, type[MixerConfig]]:
-  # Here, since the mixers know the model's config.
   from model.mixers import MIXERS
   return MIXERS
-
-
-def _default_mixer() -> MixerConfig:
-  return _mixers()['attention']()
 
 
 def _feed_forwards() -> Mapping[str, type[FeedForwardConfig]]:
@@ -175,17 +171,15 @@ def _feed_forwards() -> Mapping[str, type[FeedForwardConfig]]:
   return FEED_FORWARDS
 
 
-def _default_feed_forward() -> FeedForwardConfig:
-  return _feed_forwards()['plain']()
-
-
 def _positions() -> Mapping[str, type[PositionConfig]]:
   from model.position import POSITIONS
   return POSITIONS
 
 
-def _default_position() -> PositionConfig:
-  return _positions()['rotary']()
+def _one_of(kinds: Callable[[], Mapping[str, type]], default: str) -> Any:
+  """A field that holds one of several kinds."""
+  return dataclasses.field(default_factory=lambda: kinds()[default](),
+                           metadata={'kinds': kinds})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,10 +192,8 @@ class ModelConfig:
 
   n_layers: int = 4
   d_model: int = 64
-  mixer: MixerConfig = dataclasses.field(
-    default_factory=_default_mixer, metadata={'kinds': _mixers})
-  position: PositionConfig = dataclasses.field(
-    default_factory=_default_position, metadata={'kinds': _positions})
+  mixer: MixerConfig = _one_of(_mixers, 'attention')
+  position: PositionConfig = _one_of(_positions, 'rotary')
   mask: Mask = 'causal'
   norm: Norm = 'layer'
   norm_placement: NormPlacement = 'pre'
@@ -212,8 +204,7 @@ class ModelConfig:
   # parallel: the feed-forward reads what the mixer does
   branches: Branches = 'sequential'
   token_types: int = 0  # how many; 0: tokens have none
-  feed_forward: FeedForwardConfig = dataclasses.field(
-    default_factory=_default_feed_forward, metadata={'kinds': _feed_forwards})
+  feed_forward: FeedForwardConfig = _one_of(_feed_forwards, 'plain')
   layers: Layers = 'separate'  # tied: one layer's parameters, looped n times
   # none: the stream is the logits; absent: an encoder, without logits
   unembedding: Unembedding = 'separate'
@@ -232,17 +223,17 @@ class ModelConfig:
   @property
   def mixer_name(self) -> str:
     """What the kind of mixer is called."""
-    return _name(_mixers(), self.mixer)
+    return kind_name(self, 'mixer')
 
   @property
   def feed_forward_name(self) -> str:
     """What the kind of feed-forward is called."""
-    return _name(_feed_forwards(), self.feed_forward)
+    return kind_name(self, 'feed_forward')
 
   @property
   def position_name(self) -> str:
     """What the kind of position is called."""
-    return _name(_positions(), self.position)
+    return kind_name(self, 'position')
 
   @property
   def ff_width(self) -> int:
@@ -275,9 +266,26 @@ class ModelConfig:
     self.position.validate(self)
 
 
-def _name(kinds: Mapping[str, type], part: Any) -> str:
-  names = {kind: name for name, kind in kinds.items()}
-  return names.get(type(part), type(part).__name__)
+def kinds(field: dataclasses.Field[Any]) -> Mapping[str, type]:
+  """The kinds of thing that a field can hold, by name; {} for a plain field."""
+  found = field.metadata.get('kinds', {})
+  return found() if callable(found) else found
+
+
+def kind_name(config: Any, name: str) -> str:
+  """What the kind is called of the field of that name.
+
+  Raises:
+    ConfigError: it is of no kind that the field can hold.
+  """
+  held = type(getattr(config, name))
+  fields = {field.name: field for field in dataclasses.fields(config)}
+  choices = kinds(fields[name])
+  for found, kind in choices.items():
+    if held is kind:
+      return found
+  raise ConfigError(f'{name}: {held.__name__} is none of its kinds, '
+                    f'{", ".join(choices)}')
 
 
 def require(part: Any, path: str, least: int, *names: str) -> None:

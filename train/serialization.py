@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from model.config import ConfigError
+from model.config import ConfigError, kind_name, kinds
 
 
 def as_dict(config: Any) -> Any:
@@ -18,10 +18,9 @@ def as_dict(config: Any) -> Any:
   values = {}
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
-    names = _names(field)
     values[field.name] = (
-      {'kind': names[type(value)], **as_dict(value)} if names
-      else as_dict(value))
+      {'kind': kind_name(config, field.name), **as_dict(value)}
+      if kinds(field) else as_dict(value))
   return values
 
 
@@ -67,9 +66,9 @@ def differing(config: Any, prefix: str = '') -> dict[str, Any]:
     value, path = getattr(config, field.name), prefix + field.name
     default = (field.default_factory() if callable(field.default_factory)
                else field.default)
-    if names := _names(field):
+    if kinds(field):
       if type(value) is not type(default):
-        found[path] = names[type(value)]
+        found[path] = kind_name(config, field.name)
       found |= differing(value, path + '.')
     elif dataclasses.is_dataclass(value):
       found |= differing(value, path + '.')
@@ -92,7 +91,7 @@ def _element(value: Any, kind: Any) -> Any:
 
 def _value(field: dataclasses.Field[Any], kind: Any, value: Any,
            path: str) -> Any:
-  if choices := _kinds(field):
+  if choices := kinds(field):
     held = dict(value) if isinstance(value, dict) else {}
     name = held.pop('kind', None)
     if name not in choices:
@@ -109,12 +108,3 @@ def _value(field: dataclasses.Field[Any], kind: Any, value: Any,
   if type(value) is not plain and (plain, type(value)) != (float, int):
     raise ConfigError(f'{path}: {value!r} is not a {plain.__name__}')
   return tuple(value) if plain is list else kind(value)
-
-
-def _kinds(field: dataclasses.Field[Any]) -> Mapping[str, type]:
-  found = field.metadata.get('kinds', {})
-  return found() if callable(found) else found
-
-
-def _names(field: dataclasses.Field[Any]) -> Mapping[type, str]:
-  return {kind: name for name, kind in _kinds(field).items()}

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from experiments.machine.usage import UsageError, nearest
+from model.config import kind_name, kinds
 
 PREFIX = '--config.'
 
@@ -52,25 +53,6 @@ def split(args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
   return overrides, rest
 
 
-def kinds(field: dataclasses.Field[Any]) -> Mapping[str, type]:
-  """The kinds of thing that a field can hold, by name; {} for a plain field."""
-  found = field.metadata.get('kinds', {})
-  return found() if callable(found) else found
-
-
-def kind_name(field: dataclasses.Field[Any], value: Any) -> str:
-  """What the kind of a field's value is called.
-
-  Raises:
-    UsageError: it is of no kind that the field can hold.
-  """
-  for name, kind in kinds(field).items():
-    if type(value) is kind:
-      return name
-  raise UsageError(f'{field.name}: {type(value).__name__} is none of its '
-                   f'kinds, {", ".join(kinds(field))}')
-
-
 def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
   """Every field of a nested config as (dotted path, type, value).
 
@@ -82,7 +64,7 @@ def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
     value = getattr(config, field.name)
     path = prefix + field.name
     if choices := kinds(field):
-      yield path, Literal[tuple(choices)], kind_name(field, value)
+      yield path, Literal[tuple(choices)], kind_name(config, field.name)
     if dataclasses.is_dataclass(value):
       yield from leaves(value, path + '.')
     else:
@@ -99,7 +81,7 @@ def semantic(config: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
       continue
     value, path = getattr(config, field.name), prefix + field.name
     if kinds(field):
-      yield path, kind_name(field, value)
+      yield path, kind_name(config, field.name)
     if dataclasses.is_dataclass(value):
       yield from semantic(value, path + '.')
     else:
@@ -181,7 +163,7 @@ def _chosen(config: Any, field: dataclasses.Field[Any], value: Any) -> Any:
   if not choices or not isinstance(value, str):
     return value
   held = getattr(config, field.name)
-  return held if kind_name(field, held) == value else choices[value]()
+  return held if kind_name(config, field.name) == value else choices[value]()
 
 
 def kind_paths(config: Any, prefix: str = '') -> list[str]:
@@ -215,8 +197,8 @@ def _elsewhere(path: str, config: Any, prefix: str = '') -> str:
     if having and path in (f'{prefix}{name}', f'{holder}.{name}'):
       have = 'has' if len(having) == 1 else 'have'
       return (f'{PREFIX}{path}: no such field of '
-              f'{holder}={kind_name(field, value)}; {", ".join(having)} {have} '
-              f'it: {PREFIX}{holder}={having[0]}')
+              f'{holder}={kind_name(config, field.name)}; {", ".join(having)} '
+              f'{have} it: {PREFIX}{holder}={having[0]}')
     if dataclasses.is_dataclass(value) and (
         said := _elsewhere(path, value, f'{holder}.')):
       return said

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from model.attention import AttentionConfig
-from model.config import ConfigError, ModelConfig
+from model.config import ConfigError, ModelConfig, kind_name, kinds
 from model.feed_forward import GatedFeedForward, PlainFeedForward
 
 # How parameters were found, and how fast they are used. What a parameterisation
@@ -25,8 +25,9 @@ def kind(config: ModelConfig, name: str, wanted: type[Kind]) -> Kind:
   """
   part = getattr(config, name)
   if not isinstance(part, wanted):
-    names = _names(ModelConfig)[name]
-    raise _refused(f'model.{name}', names[type(part)], names[wanted])
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    names = {each: found for found, each in kinds(fields[name]).items()}
+    raise _refused(f'model.{name}', kind_name(config, name), names[wanted])
   return part
 
 
@@ -58,26 +59,15 @@ def _plain(config: ModelConfig) -> ModelConfig:
 
 def _differences(path: str, one: Any,
                  other: Any) -> Iterator[tuple[str, Any, Any]]:
-  kinds = _names(one)
   for field in dataclasses.fields(one):
     place = f'{path}.{field.name}'
     ours, theirs = getattr(one, field.name), getattr(other, field.name)
     if type(ours) is type(theirs) and dataclasses.is_dataclass(ours):
       yield from _differences(place, ours, theirs)
     elif ours != theirs:
-      names = kinds.get(field.name, {})
-      yield (place, names.get(type(ours), ours),
-             names.get(type(theirs), theirs))
-
-
-def _names(config: Any) -> dict[str, dict[type, str]]:
-  """What the kinds are called that a config's fields may hold."""
-  found = {}
-  for field in dataclasses.fields(config):
-    kinds = field.metadata.get('kinds', {})
-    found[field.name] = {kind: name for name, kind in (
-      kinds() if callable(kinds) else kinds).items()}
-  return found
+      if kinds(field):
+        ours, theirs = (kind_name(each, field.name) for each in (one, other))
+      yield place, ours, theirs
 
 
 def _refused(path: str, value: Any, other: Any) -> ConfigError:

@@ -18,6 +18,7 @@ from experiments.sweeps import identity, overrides
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Exact, Pretrained, Train
 from model import NoPosition
+from model.config import kinds
 from train import programs, serialization
 from train.config import Config
 
@@ -37,14 +38,14 @@ def identified(**texts):
 
 def defaults():
   """What every field of a new config is, for each kind of each part."""
-  kinds = {}
+  held = {}
   for path in overrides.kind_paths(Config()):
     *parts, name = path.split('.')
     owner = functools.reduce(getattr, parts, Config())
     field = next(f for f in dataclasses.fields(owner) if f.name == name)
-    kinds[path] = {kind: serialization.as_dict(cls())
-                   for kind, cls in overrides.kinds(field).items()}
-  return {'version': identity.VERSION, 'kinds': kinds,
+    held[path] = {kind: serialization.as_dict(cls())
+                  for kind, cls in kinds(field).items()}
+  return {'version': identity.VERSION, 'kinds': held,
           'config': serialization.as_dict(Config())}
 
 

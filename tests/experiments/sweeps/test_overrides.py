@@ -6,7 +6,7 @@ from data.sources import SOURCES
 from experiments.machine import usage
 from experiments.machine.usage import UsageError
 from experiments.sweeps import overrides
-from model import RotaryPosition
+from model import ConfigError, RotaryPosition
 from model.rotary_scaling import LinearScaling, YarnScaling
 from train.config import Config
 
@@ -152,5 +152,5 @@ def test_what_is_of_no_kind_is_named():
     pass
 
   config = overrides.replace(Config(), {'data.source': Mine()})
-  with pytest.raises(UsageError, match='source: Mine is none of its kinds'):
+  with pytest.raises(ConfigError, match='source: Mine is none of its kinds'):
     list(overrides.leaves(config))
