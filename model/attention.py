@@ -1,6 +1,7 @@
 """Multi-head attention, causal or not, with grouped key/value heads."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Literal
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from model import attention_kernel, cpu, norm, parameterisation
+from model import attention_kernel, cpu, linear, norm, parameterisation
 from model.attention_kernel import KernelName
 from model.config import (
   EXECUTION,
@@ -20,8 +21,8 @@ from model.config import (
   Shapes,
   require,
 )
-from model.embedding import Positions
 from model.linear import biased, project
+from model.rows import Positions
 from model.sites import Sites
 
 # Added to the scores of what is not to be seen: finite, so that a row is never
@@ -136,10 +137,11 @@ class Attention(nn.Module):
     w_o_HKD = self.param('w_o_HKD',
                          parameterisation.output(self.model, heads * head),
                          (heads, head, width))
-    b_q_HK = self._bias('b_q_HK', config.qkv_bias, heads, head)
-    b_k_GK = self._bias('b_k_GK', config.qkv_bias, groups, head)
-    b_v_GK = self._bias('b_v_GK', config.qkv_bias, groups, head)
-    b_o_D = self._bias('b_o_D', config.out_bias, width)
+    bias = functools.partial(linear.bias, self)
+    b_q_HK = bias(config.qkv_bias, 'b_q_HK', heads, head)
+    b_k_GK = bias(config.qkv_bias, 'b_k_GK', groups, head)
+    b_v_GK = bias(config.qkv_bias, 'b_v_GK', groups, head)
+    b_o_D = bias(config.out_bias, 'b_o_D', width)
     q_BTHK = biased(project(x_BTD, w_q_DHK, sites.layout, 'DHK'), b_q_HK)
     k_BSGK = biased(project(x_BTD, w_k_DGK, sites.layout, 'DGK'), b_k_GK)
     v_BSGK = biased(project(x_BTD, w_v_DGK, sites.layout, 'DGK'), b_v_GK)
@@ -154,12 +156,6 @@ class Attention(nn.Module):
     out_BTD = project(sites.at('mixer_hidden', mixed_BTHK), w_o_HKD,
                       sites.layout, 'HKD', axes=2)
     return biased(out_BTD, b_o_D)
-
-  def _bias(self, name: str, wanted: bool, *shape: int) -> jax.Array | None:
-    if not wanted:
-      return None
-    bias: jax.Array = self.param(name, nn.initializers.zeros, shape)
-    return bias
 
   def _normed(self, name: str, x_BTHK: jax.Array) -> jax.Array:
     """Queries or keys, normalised where the config has it so."""

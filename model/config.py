@@ -129,7 +129,7 @@ class PositionConfig:
   """What the model asks of a way to be told about position.
 
   A kind is a frozen dataclass of what it alone reads, in `model/position.py`.
-  Positions are an array (T,), or (B,T) where rows differ.
+  Positions are those of `model/rows.py`.
   """
 
   # Whether it acts inside attention.
@@ -146,7 +146,7 @@ class PositionConfig:
     return 1
 
   def module(self, model: 'ModelConfig') -> Any:
-    """A Linen module that adds it, ((B,T,D), positions) -> (B,T,D), or None."""
+    """A Linen module that adds it, ((B,T,D), rows) -> (B,T,D), or None."""
 
   def parameters(self, model: 'ModelConfig') -> int:
     """How many numbers that module learns."""

@@ -1,12 +1,10 @@
 """What is looked up for tokens and their types, and the maths of positions.
 
-Positions are an array, (T,) for all rows or (B,T), of NumPy where they are
-known as the program is made: what follows from them then is a constant in it.
 Which kinds of position a model can have is said in `model/position.py`.
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +14,10 @@ from flax import linen as nn
 from model import parameterisation
 from model.config import ConfigError, ModelConfig
 from model.layout import Layout
+from model.rows import Positions, Rows
 
-WAVELENGTH = 10_000.0  # of the slowest wave: Vaswani et al., 2017; Su, 2021
-
-Positions: TypeAlias = np.ndarray | jax.Array
+# Of the slowest wave: Vaswani et al., 2017; Su et al., 2021.
+WAVELENGTH = 10_000.0
 
 
 class TokenEmbedding(nn.Module):
@@ -71,18 +69,15 @@ class PositionTable(nn.Module):
   config: ModelConfig
 
   @nn.compact
-  def __call__(self, x_BTD: jax.Array,
-               position: Positions | None = None) -> jax.Array:
-    """(B,T,D) -> (B,T,D); positions from 0 unless they are given."""
+  def __call__(self, x_BTD: jax.Array, rows: Rows) -> jax.Array:
+    """(B,T,D) -> (B,T,D)."""
     length, longest = x_BTD.shape[1], self.config.max_length
     if length > longest:
       raise ConfigError(f'model.max_length: {longest} learned positions, but '
                         f'the input has {length}; raise it or shorten the data')
     embedding_TD = self.param('embedding_TD', parameterisation.embedding(),
                               (longest, self.config.d_model))
-    added = (embedding_TD[:length] if position is None
-             else jnp.take(embedding_TD, position, axis=0, mode='clip'))
-    return x_BTD + added.astype(x_BTD.dtype)
+    return x_BTD + rows.lookup(embedding_TD, length).astype(x_BTD.dtype)
 
 
 class Waves(nn.Module):
@@ -91,13 +86,10 @@ class Waves(nn.Module):
   They are scaled to the same root mean square as the token embeddings.
   """
 
-  def __call__(self, x_BTD: jax.Array,
-               position: Positions | None = None) -> jax.Array:
-    """(B,T,D) -> (B,T,D); positions from 0 unless they are given."""
+  def __call__(self, x_BTD: jax.Array, rows: Rows) -> jax.Array:
+    """(B,T,D) -> (B,T,D)."""
     length, width = x_BTD.shape[1:]
-    if position is None:
-      position = np.arange(length)
-    sin, cos = _waves(position, frequencies(width, WAVELENGTH))
+    sin, cos = _waves(rows.positions(length), frequencies(width, WAVELENGTH))
     both = np if isinstance(sin, np.ndarray) else jnp
     waves_TD = both.concatenate([sin, cos], axis=-1)
     waves_TD *= parameterisation.EMBEDDING_STD * math.sqrt(2)
@@ -111,9 +103,10 @@ def frequencies(width: int, base: float) -> np.ndarray:
 
 def rotate(x_BTHK: jax.Array, position: Positions, frequency_J: np.ndarray,
            magnitude: float = 1.0) -> jax.Array:
-  """Turns pairs of features by angles that grow with position (Su, 2021).
+  """Turns pairs of features by angles that grow with position.
 
-  Dot products of turned queries and keys depend on their distance alone.
+  Su et al., 2021. Dot products of turned queries and keys depend on their
+  distance alone.
 
   Args:
     x_BTHK: queries or keys.

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from model import parameterisation, recomputation
+from model import linear, parameterisation, recomputation
 from model.config import (
   Activation,
   ConfigError,
@@ -129,7 +129,7 @@ class PlainNetwork(nn.Module):
   def __call__(self, x_BTD: jax.Array, sites: Sites) -> jax.Array:
     """(B,T,D) -> (B,T,D)."""
     width, wide = self.model.d_model, self.model.ff_width
-    bias = functools.partial(_bias, self, self.config.bias)
+    bias = functools.partial(linear.bias, self, self.config.bias)
     w_up_DF = self.param('w_up_DF', parameterisation.hidden(self.model, width),
                          (width, wide))
     b_up_F = bias('b_up_F', wide)
@@ -155,7 +155,7 @@ class GatedNetwork(nn.Module):
   def __call__(self, x_BTD: jax.Array, sites: Sites) -> jax.Array:
     """(B,T,D) -> (B,T,D)."""
     width, wide = self.model.d_model, self.model.ff_width
-    bias = functools.partial(_bias, self, self.config.bias)
+    bias = functools.partial(linear.bias, self, self.config.bias)
     start = parameterisation.hidden(self.model, width)
     w_gate_DF = self.param('w_gate_DF', start, (width, wide))
     b_gate_F = bias('b_gate_F', wide)
@@ -173,15 +173,6 @@ class GatedNetwork(nn.Module):
                   project(x_BTD, w_up_DF, sites.layout, 'DF'), b_gate_F, b_up_F)
     h_BTF = sites.at('ffn_hidden', h_BTF)
     return biased(project(h_BTF, w_down_FD, sites.layout, 'FD'), b_down_D)
-
-
-def _bias(module: nn.Module, there: bool, name: str,
-          size: int) -> jax.Array | None:
-  """A bias that starts at 0, if there is to be one."""
-  if not there:
-    return None
-  b: jax.Array = module.param(name, nn.initializers.zeros, (size,))
-  return b
 
 
 def _wide(h: jax.Array, b: jax.Array | None) -> jax.Array:

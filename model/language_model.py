@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from model import linear, parameterisation, sites, stack
 from model.config import ConfigError, ModelConfig
-from model.embedding import Positions, TokenEmbedding, TokenTypes
+from model.embedding import TokenEmbedding, TokenTypes
 from model.layout import Layout
 from model.norm import NORMS
 from model.position import LearnedPosition
@@ -121,15 +121,14 @@ class LanguageModel(nn.Module):
   def through(self, tokens_BT: jax.Array, rows: Rows, edits: Edits,
               types_BT: jax.Array | None = None):
     """Runs the model up to the stream that leaves the last layer."""
-    position = rows.positions(tokens_BT.shape[1]) if rows.continued else None
-    return stack.run(self.stack, self.embed(tokens_BT, types_BT, position),
-                     edits, rows)
+    return stack.run(self.stack, self.embed(tokens_BT, rows, types_BT), edits,
+                     rows)
 
-  def embed(self, tokens_BT: jax.Array, types_BT: jax.Array | None = None,
-            position: Positions | None = None) -> jax.Array:
-    """The stream that enters the first layer; positions count from 0."""
+  def embed(self, tokens_BT: jax.Array, rows: Rows,
+            types_BT: jax.Array | None = None) -> jax.Array:
+    """The stream that enters the first layer."""
     x_BTD = self.token_types(self.token_embedding(tokens_BT), types_BT)
-    return self.embedding_norm(self.position_embedding(x_BTD, position))
+    return self.embedding_norm(self.position_embedding(x_BTD, rows))
 
   def unembed(self, x_BTD: jax.Array) -> jax.Array:
     """Logits from the stream that leaves a layer."""
@@ -226,7 +225,8 @@ def embed(config: ModelConfig, params: Params,
   """(B,T) token ids to the (B,T,D) stream that enters the first layer."""
   check(config)
   network = LanguageModel(config, {}, Layout())
-  x_BTD: Any = network.apply({'params': params}, tokens_BT, method='embed')
+  x_BTD: Any = network.apply({'params': params}, tokens_BT, Rows(),
+                             method='embed')
   return x_BTD
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
 from model import cpu
@@ -113,6 +114,15 @@ def gathered(w: jax.Array, layout: Layout, letters: str) -> jax.Array:
 
 def _with_all_of_d(letters: str) -> Letters:
   return [None if letter == 'D' else letter for letter in letters]
+
+
+def bias(module: nn.Module, there: bool, name: str,
+         *shape: int) -> jax.Array | None:
+  """A parameter that starts at 0; None where the config has none."""
+  if not there:
+    return None
+  b: jax.Array = module.param(name, nn.initializers.zeros, shape)
+  return b
 
 
 def biased(y: jax.Array, b: jax.Array | None) -> jax.Array:

@@ -15,8 +15,8 @@ import numpy as np
 
 from model import embedding
 from model.config import ConfigError, ModelConfig, PositionConfig
-from model.embedding import Positions
 from model.rotary_scaling import SCALINGS, NoScaling, RotaryScaling
+from model.rows import Positions
 
 
 @dataclasses.dataclass(frozen=True)

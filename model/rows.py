@@ -6,7 +6,7 @@ both: where am I, what came before me, keep this for what comes next.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,10 @@ import numpy as np
 
 from model import dims
 from model.layout import Layout, Letters
+
+# (T,) for all rows, or (B,T). Of NumPy where they are known as the program is
+# made: what follows from them then is a constant in it.
+Positions: TypeAlias = np.ndarray | jax.Array
 
 # Arrays by name; those of all layers lead with N, as parameters do.
 Memory = dict[str, jax.Array]
@@ -39,9 +43,13 @@ class Rows:
     del layer
     return self
 
-  def positions(self, length: int) -> np.ndarray | jax.Array:
+  def positions(self, length: int) -> Positions:
     """Of `length` inputs: (T,), or (B,T) where rows differ."""
     return np.arange(length)
+
+  def lookup(self, table_TD: jax.Array, length: int) -> jax.Array:
+    """The vectors of `length` positions: (T,D), or (B,T,D)."""
+    return table_TD[:length]
 
   def attended(self, name: str, new_BSGK: jax.Array) -> jax.Array:
     """Keys or values of all that came so far, each at its position."""
@@ -93,6 +101,10 @@ class ContinuedRows(Rows):
   def positions(self, length: int) -> jax.Array:
     """Of `length` inputs: (B,T)."""
     return self.start_B[:, None] + jnp.arange(length)
+
+  def lookup(self, table_TD: jax.Array, length: int) -> jax.Array:
+    """The vectors of `length` positions: (B,T,D); padding has any."""
+    return jnp.take(table_TD, self.positions(length), axis=0, mode='clip')
 
   def attended(self, name: str, new_BSGK: jax.Array) -> jax.Array:
     """Keys or values of all that came so far, each at its position.

@@ -4,6 +4,7 @@ import tiny
 
 import model
 from model import embedding
+from model.rows import Rows
 
 ORDER = np.array([3, 0, 5, 1, 4, 2])
 
@@ -60,7 +61,7 @@ def test_alibi_penalty_is_linear_in_distance_and_differs_by_head():
 
 def test_sinusoidal_positions_weigh_as_much_as_tokens_at_the_start():
   x_BTD = embedding.Waves().apply(
-    {}, np.zeros((1, 50, 64), np.float32))
+    {}, np.zeros((1, 50, 64), np.float32), Rows())
   np.testing.assert_allclose(np.sqrt(np.square(x_BTD).mean()), 0.02,
                              rtol=1e-3)
   assert len(np.unique(np.round(x_BTD[0], 6), axis=0)) == 50

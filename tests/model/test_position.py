@@ -3,7 +3,6 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -11,6 +10,7 @@ import tiny
 import model
 from model import embedding
 from model.rotary_scaling import LinearScaling, Llama3Scaling, YarnScaling
+from model.rows import ContinuedRows, Rows
 
 BASE = 10_000.0
 FREQUENCY_J = embedding.frequencies(64, BASE)
@@ -88,39 +88,41 @@ def test_yarn_scaling_is_its_published_code(fast, slow, length):
 @pytest.mark.parametrize('position', model.POSITIONS)
 def test_positions_that_only_the_program_knows_act_the_same(position):
   config = tiny.config(position=position, max_length=9)
-  module = config.position.module(config)
-  x_BTD, q_BTHK = tiny.normal(2, 3, 8), tiny.normal(2, 3, 2, 8)
+  q_BTHK = tiny.normal(2, 3, 2, 8)
   at_BT = np.array([[4, 5, 6], [0, 2, 8]])
-  params = jax.tree.map(
-    jnp.asarray, tiny.params(config).get('position_embedding', {}))
 
   def act(at):
-    added = (module.apply({'params': params}, x_BTD, at) if module else x_BTD)
     turned = config.position.turned(q_BTHK, at)
     penalty = config.position.penalty_HTS(2, at, np.arange(9))
-    return added, turned, 0.0 if penalty is None else penalty
+    return turned, 0.0 if penalty is None else penalty
 
   known, traced = act(at_BT), jax.jit(act)(at_BT)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
                known, traced)
   for b, at_T in enumerate(at_BT):  # and one array for all rows
-    added, turned, penalty = act(at_T)
-    np.testing.assert_allclose(known[0][b], added[b], atol=1e-6)
-    np.testing.assert_allclose(known[1][b], turned[b], atol=1e-6)
+    turned, penalty = act(at_T)
+    np.testing.assert_allclose(known[0][b], turned[b], atol=1e-6)
     if position == 'alibi':
-      np.testing.assert_allclose(known[2][b], penalty, atol=1e-6)
+      np.testing.assert_allclose(known[1][b], penalty, atol=1e-6)
 
 
-def test_positions_from_0_are_those_that_are_not_given():
-  for name in ('learned', 'sinusoidal'):
-    config = tiny.config(position=name)
-    module = config.position.module(config)
-    params = tiny.params(config).get('position_embedding', {})
-    x_BTD = tiny.normal(2, 3, 8)
-    plain, given = (module.apply({'params': params}, x_BTD, at)
-                    for at in (None, np.arange(3)))
-    np.testing.assert_array_equal(plain, given)
-    assert np.abs(plain - x_BTD).max() > 1e-3
+@pytest.mark.parametrize('name', ['learned', 'sinusoidal'])
+def test_what_is_added_goes_on_where_a_row_does(name):
+  config = tiny.config(position=name, max_length=9)
+  module = config.position.module(config)
+  params = tiny.params(config).get('position_embedding', {})
+
+  def added(length, rows):
+    x_BTD = np.zeros((2, length, 8), np.float32)
+    return module.apply({'params': params}, x_BTD, rows)
+
+  whole_BTD = added(9, Rows())
+  start_B = np.array([4, 0])
+  rows = ContinuedRows(start_B=start_B, count_B=np.full(2, 3), memory={})
+  for b, own_TD in enumerate(added(3, rows)):
+    assert np.abs(own_TD).max() > 1e-3
+    np.testing.assert_allclose(
+      own_TD, whole_BTD[0, start_B[b]:start_B[b] + 3], atol=1e-6)
 
 
 def test_widths_are_multiples_of_what_turns_in_pairs():
