@@ -14,6 +14,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+  from collections.abc import Mapping
+
   import polars
 
   from experiments.runs.intervention import Change
@@ -26,20 +28,24 @@ __all__ = ['ablate', 'add', 'load', 'replace', 'results', 'scale']
 
 
 def load(path: str | os.PathLike[str],
-         runs: str | os.PathLike[str] = 'runs') -> Model:
+         runs: str | os.PathLike[str] = 'runs',
+         mesh: Mapping[str, int] | None = None) -> Model:
   """Opens a model.
 
   Args:
     path: a run's folder, or the run's id; a folder that `fathom import` wrote;
       a Hugging Face folder; a .gguf file.
     runs: the folder in which an id is looked for.
+    mesh: devices along each axis that the model is split over, such as
+      {'fsdp': 4, 'tensor': 2}; it is read straight into its shares. One device
+      when not given.
 
   Raises:
     UsageError, InputError, ConfigError: it is none of these, or damaged.
   """
   _check()
   from experiments.runs import origin
-  return origin.load(os.fspath(path), os.fspath(runs))
+  return origin.load(os.fspath(path), os.fspath(runs), mesh)
 
 
 def results(folder: str | os.PathLike[str]) -> polars.DataFrame:

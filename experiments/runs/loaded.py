@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 import model
 from data.text.tokenizer import Tokenizer
@@ -22,8 +23,9 @@ from experiments.runs.intervention import Changes
 from experiments.runs.prompt import Prompts, Texts
 from experiments.runs.reading import Reading, Readings
 from experiments.runs.subject import Params
-from model import ModelConfig, generation
+from model import Layout, ModelConfig, generation
 from model.sites import Reduce
+from train import placement
 
 Taps = str | Iterable[str] | Mapping[str, Reduce | None]
 
@@ -48,7 +50,8 @@ class Model:
   def __init__(self, config: ModelConfig, params: Params,
                tokenizer: Tokenizer | None = None, name: str = 'model',
                pooling: Pooling = '', normalized: bool = False,
-               stored: str = '', speechless: str = ''):
+               stored: str = '', speechless: str = '',
+               mesh: Mesh | None = None):
     """Takes a model's parts.
 
     Args:
@@ -60,6 +63,7 @@ class Model:
       normalized: likewise.
       stored: likewise.
       speechless: why there is no tokenizer.
+      mesh: the devices that `params` are split over, if they are.
     """
     self.config = config
     self.params: Params = jax.tree.map(jnp.asarray, params)
@@ -67,6 +71,7 @@ class Model:
     self.name = name
     self.pooling, self.normalized = pooling, normalized
     self.stored = stored
+    self._layout = placement.layout(mesh) if mesh else Layout()
     self._prompts = Prompts(config, tokenizer, name, speechless)
 
   def __repr__(self) -> str:
@@ -112,8 +117,8 @@ class Model:
     rows, single = self._prompts.rows(text)
     ids_BT, valid_BT = prompt.padded(rows)
     reduces = _by_site(taps)
-    out = _run(self.config, tuple(reduces.items()), self.params, ids_BT,
-               self._mask(valid_BT),
+    out = _run(self.config, self._layout, tuple(reduces.items()), self.params,
+               ids_BT, self._mask(valid_BT),
                intervention.edits(self.config, edits, ids_BT.shape))
     logits_BTV = out.logits_BTV if out.logits_BTV.shape[-1] else None
     embedding_BD = self._pool(out.x_BTD, valid_BT) if self.pooling else None
@@ -145,7 +150,8 @@ class Model:
       # Shapes that come again, so that few are compiled.
       part = rows[first:first + EMBEDDED_TOGETHER]
       ids_BT, valid_BT = prompt.padded(part, self._rounded(max(map(len, part))))
-      out = _run(self.config, (), self.params, ids_BT, self._mask(valid_BT), {})
+      out = _run(self.config, self._layout, (), self.params, ids_BT,
+                 self._mask(valid_BT), {})
       found.append(self._pool(out.x_BTD, valid_BT))
     embedding_BD = np.concatenate(found)
     return embedding_BD[0] if single else embedding_BD
@@ -193,13 +199,15 @@ class Model:
     settings = (tokens, generation.Sampling(temperature, top_p), seed, stop)
     spelled = isinstance(text if single else text[0], str)
     if stream:
-      said = generation.stream(self.config, self.params, rows, *settings)
+      said = generation.stream(self.config, self.params, rows, *settings,
+                               layout=self._layout)
       new = itertools.takewhile(lambda i: i not in stop,
                                 (int(said_B[0]) for said_B in said))
       return self._spelled(new, rows[0]) if spelled else new
     found = [ids_T[:-1] if len(ids_T) and ids_T[-1] in stop else ids_T
              for ids_T in generation.generate(self.config, self.params, rows,
-                                              *settings)]
+                                              *settings,
+                                              layout=self._layout)]
     results = [''.join(self._spelled(ids_T, row)) if spelled else ids_T
                for ids_T, row in zip(found, rows)]
     return results[0] if single else results
@@ -232,11 +240,12 @@ def _by_site(taps: Taps) -> dict[str, Reduce | None]:
   return dict.fromkeys([taps] if isinstance(taps, str) else taps)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _run(config: ModelConfig, taps: tuple[tuple[str, Reduce | None], ...],
-         params: Params, ids_BT: jax.Array, valid_BT: jax.Array | None,
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(config: ModelConfig, layout: Layout,
+         taps: tuple[tuple[str, Reduce | None], ...], params: Params,
+         ids_BT: jax.Array, valid_BT: jax.Array | None,
          edits: Any) -> model.Output:
-  return model.apply(config, params, ids_BT, dict(taps), edits,
+  return model.apply(config, params, ids_BT, dict(taps), edits, layout,
                      valid_BT=valid_BT)
 
 

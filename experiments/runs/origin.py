@@ -3,20 +3,25 @@
 import contextlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
+from jax.sharding import Mesh
 
 from data.errors import InputError
 from data.sources.text import TextConfig, vocabulary
 from data.text.tokenizer import Tokenizer
 from experiments.exchange import folder, opening
 from experiments.exchange.opening import Opened
+from experiments.machine import usage
 from experiments.machine.usage import UsageError
 from experiments.runs.loaded import Model
 from experiments.runs.store import Store
 from experiments.runs.subject import Params
 from model import ModelConfig
-from train import Config, saved, serialization
+from train import Config, MeshConfig, placement, saved, serialization
 
 WHAT = ("a run's folder (RUNS/trained/ID) or its id, a folder that `fathom "
         'import` wrote, a Hugging Face folder, or a .gguf file')
@@ -30,16 +35,19 @@ class _Folder(Store):
     return self.root
 
 
-def load(path: str | Path, runs: str | Path = 'runs') -> Model:
+def load(path: str | Path, runs: str | Path = 'runs',
+         mesh: Mapping[str, int] | None = None) -> Model:
   """Opens a model.
 
   Args:
     path: of a run's folder, or the run's id; an imported folder; a Hugging Face
       folder; a .gguf file.
     runs: the folder in which an id is looked for.
+    mesh: devices along each axis; one device when not given.
 
   Raises:
-    UsageError: it is none of these, or a run that is not finished.
+    UsageError: it is none of these, a run that is not finished, or no such
+      axis.
     InputError, ConfigError: it is damaged.
   """
   place = Path(path).expanduser()
@@ -50,13 +58,23 @@ def load(path: str | Path, runs: str | Path = 'runs') -> Model:
                        'folder of results with runs (--runs)')
   if not place.exists():
     raise UsageError(f'{place}: nothing is there; give {WHAT}')
+  devices = _mesh(mesh) if mesh else None
   if run := _run(place):
-    return _trained(place, run)
+    return _trained(place, run, devices)
   if place.is_dir() and not any(
       any(place.glob(name))
       for name in (folder.RECORD, 'config.json', '*.safetensors')):
     raise UsageError(f'{place} is no model; give {WHAT}')
-  return _pretrained(opening.opened(place))
+  return _pretrained(opening.opened(place), devices)
+
+
+def _mesh(axes: Mapping[str, int]) -> Mesh:
+  sizes = dict.fromkeys(('data', 'fsdp', 'tensor'), 1)
+  for axis in axes:
+    usage.choose('mesh: axis', axis, list(sizes))
+  sizes.update(axes)
+  return placement.make_mesh(MeshConfig(
+    1, sizes['data'], sizes['fsdp'], sizes['tensor']))
 
 
 def _run(place: Path) -> str:
@@ -67,17 +85,17 @@ def _run(place: Path) -> str:
   return ''
 
 
-def _pretrained(opened: Opened) -> Model:
+def _pretrained(opened: Opened, mesh: Mesh | None) -> Model:
   try:
     tokenizer = opened.tokenizer
     why = opened.unknown_vocabulary or 'it has no file of a tokenizer'
   except InputError as error:
     tokenizer, why = None, f'its tokenizer cannot be opened ({error})'
-  return Model(opened.config, opened.params(), tokenizer, opened.path.name,
-               opened.pooling, opened.normalized, opened.stored, why)
+  return Model(opened.config, opened.params(mesh), tokenizer, opened.path.name,
+               opened.pooling, opened.normalized, opened.stored, why, mesh)
 
 
-def _trained(place: Path, run: str) -> Model:
+def _trained(place: Path, run: str, mesh: Mesh | None) -> Model:
   store = _Folder(place)
   result = store.result(run)
   if result is None:
@@ -89,8 +107,11 @@ def _trained(place: Path, run: str) -> Model:
   config = serialization.from_dict(
     ModelConfig, {**values['model'], 'unroll': 1}, 'model.')
   tokenizer, why = _tokenizer(values['data']['source'], result)
-  return Model(config, _params(store, run, result), tokenizer, f'run {run}',
-               speechless=why)
+  params = _params(store, run, result)
+  if mesh:
+    params = jax.device_put(params, placement.parameter_shardings(params, mesh))
+  return Model(config, params, tokenizer, f'run {run}', speechless=why,
+               mesh=mesh)
 
 
 def _params(store: Store, run: str, result: dict[str, Any]) -> Params:

@@ -239,3 +239,21 @@ def test_what_it_is_can_be_seen(loaded):
                    '(3, 2, 8))')
   with pytest.raises(UsageError, match='how a text becomes one vector'):
     loaded.embed(TEXT)
+
+
+@pytest.mark.parametrize('axes', [{'fsdp': 2}, {'data': 2, 'tensor': 2}])
+def test_a_model_on_several_devices_is_the_same(axes, loaded, runs):
+  split = fathom.load(loaded.name.removeprefix('run '), runs, axes)
+  assert len(split.params['stack']['mixer']['w_q_DHK'].sharding.device_set) == (
+    np.prod(list(axes.values())))
+  out, alone = (m.run([TEXT, 'deep'], ['resid_post']) for m in (split, loaded))
+  np.testing.assert_allclose(out.logits_BTV, alone.logits_BTV, atol=1e-5)
+  np.testing.assert_allclose(out.taps['resid_post'], alone.taps['resid_post'],
+                             atol=1e-5)
+  assert split.generate(TEXT, 4, temperature=0) == (
+    loaded.generate(TEXT, 4, temperature=0))
+
+
+def test_a_mesh_has_the_axes_that_there_are(loaded, runs):
+  with pytest.raises(UsageError, match=r"mesh: axis 'fdsp'.*did you mean fsdp"):
+    fathom.load(loaded.name.removeprefix('run '), runs, {'fdsp': 2})
