@@ -97,8 +97,13 @@ class Waves(nn.Module):
 
 
 def frequencies(width: int, base: float) -> np.ndarray:
-  """Radians a position of each of ceil(width / 2) waves, float64."""
-  return base ** (-np.arange(0, width, 2) / width)
+  """Radians a position of each of ceil(width / 2) waves, float32.
+
+  Each step is rounded as where published models were trained, in PyTorch: a
+  few thousand positions on, other rounding is another angle.
+  """
+  exponent_J = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
+  return 1 / (base ** exponent_J.astype(np.float64)).astype(np.float32)
 
 
 def rotate(x_BTHK: jax.Array, position: Positions, frequency_J: np.ndarray,
@@ -147,7 +152,9 @@ def alibi_HTS(n_heads: int, position: Positions,
 def _waves(position: Positions, frequency_J: np.ndarray) -> tuple[
     np.ndarray | jax.Array, np.ndarray | jax.Array]:
   """Sine and cosine of each wave at each position: (..., T, J), float32."""
-  angle = (position[..., None] * frequency_J).astype(np.float32)
+  # Products of float32, whether or not the position is known by now.
+  angle = position[..., None].astype(np.float32) * (
+    frequency_J.astype(np.float32))
   if isinstance(angle, np.ndarray):
     return np.sin(angle), np.cos(angle)
   return jnp.sin(angle), jnp.cos(angle)

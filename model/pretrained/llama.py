@@ -64,7 +64,7 @@ def config(values: Mapping[str, Any]) -> ModelConfig:
     mixer=_attention(theirs, kind, width),
     position=_position(theirs, kind),
     norm='rms',
-    norm_epsilon=theirs.number('rms_norm_eps', 1e-6, most=1.0),
+    norm_epsilon=theirs.number('rms_norm_eps', 1e-6),
     feed_forward=GatedFeedForward(
       multiple=theirs.count('intermediate_size') / width,
       activation=theirs.activation('hidden_act', 'silu'),

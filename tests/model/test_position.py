@@ -40,6 +40,20 @@ def test_rotary_turns_pairs_half_of_what_turns_apart(position, turning):
   np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
+def test_frequencies_are_rounded_as_in_pytorch():
+  """1 / 10000 ** (arange(0, 20, 2, dtype=float) / 20) of torch 2.13."""
+  np.testing.assert_array_equal(embedding.frequencies(20, BASE), np.float32([
+    1.0, 0.39810717, 0.15848932, 0.063095726, 0.025118863, 0.01, 0.0039810706,
+    0.0015848933, 0.0006309573, 0.0002511887]))
+
+
+def test_angles_far_on_are_those_of_a_program_that_learns_of_them():
+  q_BTHK, at_T = tiny.normal(1, 3, 2, 20), np.array([4097, 30_011, 131_071])
+  turned = model.RotaryPosition().turned
+  np.testing.assert_allclose(
+    turned(q_BTHK, at_T), jax.jit(turned)(q_BTHK, at_T), atol=1e-5)
+
+
 def test_linear_scaling_slows_every_pair():
   np.testing.assert_array_equal(
     LinearScaling(8.0).scaled(FREQUENCY_J, BASE), FREQUENCY_J / 8)
@@ -58,7 +72,7 @@ def test_llama3_scaling_is_its_published_code():
       smooth = (2048 / wavelength - 1.0) / (4.0 - 1.0)
       expected.append((1 - smooth) * frequency / 8 + smooth * frequency)
   ours = scaling.scaled(FREQUENCY_J, BASE)
-  np.testing.assert_allclose(ours, expected)
+  np.testing.assert_allclose(ours, expected, rtol=1e-6)
   share_J = ours / FREQUENCY_J  # all three cases occur
   assert {0, 1, 2} == set(np.digitize(share_J, [0.126, 0.999]))
 
@@ -80,7 +94,8 @@ def test_yarn_scaling_is_its_published_code(fast, slow, length):
     ramp = min(max((j - low) / (high - low if high != low else 0.001), 0), 1)
     expected.append(frequency / 16 * ramp + frequency * (1 - ramp))
   scaling = YarnScaling(16.0, length, fast, slow)
-  np.testing.assert_allclose(scaling.scaled(FREQUENCY_J, BASE), expected)
+  np.testing.assert_allclose(scaling.scaled(FREQUENCY_J, BASE), expected,
+                             rtol=1e-6)
   assert scaling.magnitude() == pytest.approx(0.1 * math.log(16) + 1)
   assert YarnScaling(16.0, attention_factor=1.25).magnitude() == 1.25
 
