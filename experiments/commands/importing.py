@@ -21,7 +21,7 @@ from experiments.machine.usage import UsageError
 
 if TYPE_CHECKING:
   from experiments.exchange.folder import Imported
-  from experiments.exchange.foreign import Foreign
+  from experiments.exchange.original import Original
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +44,12 @@ def act(options: argparse.Namespace) -> int:
   if not options.out:
     raise UsageError('--out is missing; name the folder to write')
   from experiments.exchange import folder, parity
-  from experiments.exchange.foreign import Foreign
   from experiments.exchange.opening import opened
+  from experiments.exchange.original import Original
   text = _text(options.text) if options.text else parity.PASSAGE
   started = time.monotonic()
   source = opened(options.path)
-  if not isinstance(source, Foreign):
+  if not isinstance(source, Original):
     raise UsageError(f'{options.path} is imported already; use it as it is')
   model = _imported(source, options.out)
   seconds, peak = time.monotonic() - started, memory.peak_bytes()
@@ -60,7 +60,7 @@ def act(options: argparse.Namespace) -> int:
   return 0 if options.no_parity else _compare(model, source, text)
 
 
-def _imported(source: Foreign, out: Path) -> Imported:
+def _imported(source: Original, out: Path) -> Imported:
   """The folder, which may be there already."""
   from experiments.exchange import folder
   from experiments.runs.display import Display
@@ -76,16 +76,16 @@ def _imported(source: Foreign, out: Path) -> Imported:
       share, f'{share:.0%} written', source.path.name))
 
 
-def _facts(source: Foreign, model: Imported, seconds: float,
+def _facts(source: Original, model: Imported, seconds: float,
            peak: int) -> dict[str, str]:
   import humanize
 
-  from experiments.exchange import folder
-  count = folder.parameters(model)
-  size = 4 * count
+  from model import count
+  numbers = count.parameters(model.config).total
+  size = 4 * numbers
   return {
     'family': model.family,
-    'parameters': f'{count:,}',
+    'parameters': f'{numbers:,}',
     'stored as': model.stored,
     'left out': _listed(source.left_out),
     'tokenizer': source.unknown_vocabulary or _tokenizer(model),
@@ -117,7 +117,7 @@ def _tokenizer(model: Imported) -> str:
   return (f'{model.tokenizer_file[0]}, {tokenizer.vocab_size:,} ids; {keeps}')
 
 
-def _compare(model: Imported, source: Foreign, text: str) -> int:
+def _compare(model: Imported, source: Original, text: str) -> int:
   from data import durable
   from experiments.exchange import folder, parity
   if missing := parity.missing():

@@ -12,30 +12,25 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from model.config import ModelConfig
-from model.pretrained import loading, table
+from model.pretrained import buffers
 from model.pretrained.checkpoint import Checkpoint
-from model.pretrained.family import Family
 from train import serialization
 
 
-def tensors(family: Family, config: ModelConfig,
+def tensors(names: Mapping[str, str],
             checkpoint: Checkpoint) -> dict[str, str]:
   """The sha256 of every tensor's float32 values in C order.
 
+  Args:
+    names: what each is called in the checkpoint, by its name in the table.
+    checkpoint: where they are read.
+
   Returns:
-    {name, as the family's table spells it: hex digits}.
+    {name in the table: hex digits}.
   """
   return {name: sha256(checkpoint.tensors[own].shape,
                        functools.partial(checkpoint.read, own))
-          for name, own in names(family, config, checkpoint).items()}
-
-
-def names(family: Family, config: ModelConfig,
-          checkpoint: Checkpoint) -> dict[str, str]:
-  """What each tensor of a table is called in a checkpoint that has them all."""
-  found = {family.spelled(name): name for name in checkpoint.tensors}
-  return {name: found[name]
-          for name in table.tensors(family.table(config), config)}
+          for name, own in names.items()}
 
 
 def sha256(shape: tuple[int, ...],
@@ -47,7 +42,7 @@ def sha256(shape: tuple[int, ...],
     read: gives a slice of it.
   """
   found = hashlib.sha256()
-  for index in loading.blocks(shape, loading.BLOCK):
+  for index in buffers.blocks(shape, buffers.BLOCK):
     found.update(np.asarray(read(index), '<f4').tobytes())
   return found.hexdigest()
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from data import durable
 from data.text.tokenizer import Tokenizer
-from experiments.exchange import destination, folding, vocabulary
-from experiments.exchange.pretrained import Params
+from experiments.exchange import destination, folding, shards, vocabulary
 from model import count, pretrained
 from model.config import ConfigError, ModelConfig
+from model.language_model import Params
 from model.pretrained import loading
 from model.pretrained.checkpoint import INDEX
 from model.pretrained.family import Family
@@ -103,32 +102,28 @@ def write(expression: Expression, config: ModelConfig, params: Params,
 
 def _weights(folder: Path, tensors: Iterator[tuple[str, np.ndarray]]) -> None:
   """Writes tensors, those of one shard in memory at a time."""
-  shards: list[list[str]] = []
+  files: list[list[str]] = []
   held: dict[str, np.ndarray] = {}
   size = 0
 
-  def save() -> None:
-    path = folder / f'{len(shards)}'
-    with durable.named(path):
-      save_file(held, path, {'format': 'pt'})
-      path.chmod(0o644)  # it was made for its owner alone
-      durable.sync(path)
-    shards.append(list(held))
+  def finish() -> None:
+    shards.save(folder / f'{len(files)}', held, {'format': 'pt'})
+    files.append(list(held))
     held.clear()
 
   for name, tensor in tensors:
     if held and sum(x.nbytes for x in held.values()) + tensor.nbytes > SHARD:
-      save()
+      finish()
     held[name] = tensor
     size += tensor.nbytes
-  save()
-  names = (['model.safetensors'] if len(shards) == 1 else
-           [f'model-{i + 1:05d}-of-{len(shards):05d}.safetensors'
-            for i in range(len(shards))])
+  finish()
+  names = (['model.safetensors'] if len(files) == 1 else
+           [f'model-{i + 1:05d}-of-{len(files):05d}.safetensors'
+            for i in range(len(files))])
   for i, name in enumerate(names):
     (folder / f'{i}').rename(folder / name)
-  if len(shards) > 1:
+  if len(files) > 1:
     durable.write_json(folder / INDEX, {
       'metadata': {'total_size': size},
-      'weight_map': {tensor: name for name, shard in zip(names, shards)
-                     for tensor in shard}})
+      'weight_map': {tensor: name for name, file in zip(names, files)
+                     for tensor in file}})

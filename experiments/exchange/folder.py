@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from jax.sharding import Mesh
 
 from data import durable
 from experiments.exchange import destination, shards
-from experiments.exchange.foreign import Foreign
+from experiments.exchange.original import Original
 from experiments.exchange.pretrained import Opened, Params, shardings
 from experiments.exchange.shards import Piece, Pieces
-from model import pretrained
+from model import count, pretrained
 from model.config import ModelConfig
 from model.pretrained import loading
 from model.pretrained.checkpoint import UnreadableModel, inside, json_object
@@ -59,8 +58,8 @@ class Imported(Opened):
   def params(self, mesh: Mesh | None = None) -> Params:
     """Reads its parameters; the first time, each is held to its hash."""
     self._verified  # noqa: B018
-    return loading.placed(
-      shards.parts(self.path, self.pieces),
+    return loading.place(
+      shards.parameters(self.path, self.pieces),
       shardings(pretrained.FAMILIES[self.family], self.config, mesh))
 
   @functools.cached_property
@@ -114,7 +113,7 @@ def recorded(folder: Path) -> dict[str, Any]:
   return record
 
 
-def write(model: Foreign, out: Path,
+def write(model: Original, out: Path,
           tell: Callable[[float], None] = lambda _: None) -> Imported:
   """Imports a model into a folder, which is whole or not there.
 
@@ -127,11 +126,12 @@ def write(model: Foreign, out: Path,
     InputError: the folder is there, or the disk is too small.
   """
   out = out.resolve()  # the folder where one stands is replaced by another
-  numbers = parameters(model)
+  numbers = count.parameters(model.config).total
   destination.check(out, numbers)
   with durable.folder(out) as folder:
     pieces = shards.write(
-      folder, loading.parts(model.table, model.config, model.checkpoint),
+      folder, loading.parameters(model.contents.family, model.config,
+                                 model.contents.checkpoint),
       lambda done: tell(done / numbers))
     vocabulary = None
     if model.tokenizer_file:
@@ -151,12 +151,6 @@ def write(model: Foreign, out: Path,
     durable.write_json(folder / RECORD, {**record,
                                          'checksum': _checksum(record)})
   return read(out)
-
-
-def parameters(model: Opened) -> int:
-  """How many numbers a model's parameters are."""
-  return sum(map(math.prod, loading.shapes(
-    pretrained.FAMILIES[model.family], model.config).values()))
 
 
 def twins(model: Imported) -> list[str]:

@@ -12,11 +12,11 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 import model
-from experiments.exchange.pretrained import Params
 from model import parameterisation
 from model.attention import AttentionConfig
 from model.config import ModelConfig
 from model.feed_forward import GatedFeedForward, PlainFeedForward
+from model.language_model import Params
 from model.position import LearnedPosition, SinusoidalPosition
 
 # Parameters that write to the residual stream; what the branches read through;

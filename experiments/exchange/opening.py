@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from experiments.exchange import folder, foreign
+from experiments.exchange import folder, original
 from experiments.exchange.pretrained import Opened
 from model.pretrained.checkpoint import UnreadableModel
 
@@ -36,7 +36,7 @@ def opened(path: str | Path) -> Opened:
 def _opened(path: Path, state: tuple[tuple[str, int, int], ...]) -> Opened:
   names = {name for name, _, _ in state}
   if path.is_file():
-    return foreign.gguf(path)
+    return original.from_gguf(path)
   if folder.RECORD in names:
     return folder.read(path)
-  return foreign.hugging_face(path)
+  return original.from_folder(path)

@@ -8,17 +8,18 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
 from jax.sharding import Mesh
 
 from data.text import tokenizer as tokenizers
 from data.text.tokenizer import Tokenizer
 from experiments.exchange.sentences import Pooling
 from model.config import ModelConfig
+from model.language_model import Params
 from model.pretrained import loading
 from model.pretrained.family import Family
 from train import placement
 
-Params = dict[str, Any]
 Form = Literal['hugging face', 'gguf', 'imported']
 
 
@@ -82,6 +83,6 @@ def shardings(family: Family, config: ModelConfig, mesh: Mesh | None) -> Any:
   """Where the parameters of a model belong; None without a mesh."""
   if mesh is None:
     return None
-  return placement.parameter_shardings(loading.nested({
+  return placement.parameter_shardings(unflatten_dict({
     path: jax.ShapeDtypeStruct(shape, jnp.float32)
-    for path, shape in loading.shapes(family, config).items()}), mesh)
+    for path, shape in loading.shapes(family, config).items()}, sep='/'), mesh)

@@ -7,7 +7,6 @@ so that neither side ever holds more than a file.
 import bisect
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,15 +14,16 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from data import durable
 from experiments.exchange import content
-from model.pretrained import loading
+from model.pretrained import buffers
 from model.pretrained.checkpoint import (
   Tensor,
   UnreadableModel,
   headers,
   inside,
 )
-from model.pretrained.loading import Part
+from model.pretrained.loading import Parameter
 
 SHARD = 2**28  # numbers in a file, about: 1 GiB
 
@@ -50,59 +50,64 @@ class Piece:
 Pieces = Mapping[str, Sequence[Piece]]
 
 
-def write(folder: Path, parts: Mapping[str, Part],
+def write(folder: Path, parameters: Mapping[str, Parameter],
           tell: Callable[[int], None] = lambda _: None) -> Pieces:
   """Writes parameters file by file.
 
   Args:
     folder: where.
-    parts: what, by the path of the parameter.
+    parameters: by their paths.
     tell: told how many numbers are written so far.
 
   Returns:
     What each parameter is made of.
   """
-  pieces: dict[str, list[Piece]] = {path: [] for path in parts}
+  pieces: dict[str, list[Piece]] = {path: [] for path in parameters}
   held: dict[str, np.ndarray] = {}
   count, done = 1, 0
 
-  def save() -> None:
+  def finish() -> None:
     nonlocal count, done
-    path = folder / _file(count)
-    save_file(held, path)
-    path.chmod(0o644)  # it was made for its owner alone
-    with path.open('rb') as file:
-      os.fsync(file.fileno())
+    save(folder / _file(count), held)
     count, done = count + 1, done + sum(rows.size for rows in held.values())
     held.clear()
     tell(done)
 
-  for path, part in parts.items():
-    for index in loading.blocks(part.shape, SHARD):
+  for path, parameter in parameters.items():
+    for index in buffers.blocks(parameter.shape, SHARD):
       size = sum(rows.size for rows in held.values())
       rows = [i.stop - i.start for i in index]
       if held and size + np.prod(rows) > SHARD:
-        save()
+        finish()
       first = index[0].start
       key = f'{path}:{first}' if first else path
-      held[key] = np.ascontiguousarray(part.read(index))
+      held[key] = np.ascontiguousarray(parameter.read(index))
       pieces[path].append(Piece(_file(count), key, first, tuple(rows),
                                 content.sha256(held[key].shape,
                                                held[key].__getitem__)))
-  save()
+  finish()
   return pieces
+
+
+def save(path: Path, tensors: Mapping[str, np.ndarray],
+         metadata: dict[str, str] | None = None) -> None:
+  """Writes a file of safetensors, which is on disk then."""
+  with durable.named(path):
+    save_file(dict(tensors), path, metadata)
+    path.chmod(0o644)  # it was made for its owner alone
+    durable.sync(path)
 
 
 def _file(number: int) -> str:
   return f'parameters-{number:05d}.safetensors'
 
 
-def parts(folder: Path, pieces: Pieces) -> dict[str, Part]:
+def parameters(folder: Path, pieces: Pieces) -> dict[str, Parameter]:
   """Parameters of which slices can be read."""
-  return {path: _part(folder, own) for path, own in pieces.items()}
+  return {path: _parameter(folder, own) for path, own in pieces.items()}
 
 
-def _part(folder: Path, pieces: Sequence[Piece]) -> Part:
+def _parameter(folder: Path, pieces: Sequence[Piece]) -> Parameter:
   rows, *rest = pieces[-1].shape
   shape = (pieces[-1].first + rows, *rest)
   starts = [piece.first for piece in pieces]
@@ -111,8 +116,8 @@ def _part(folder: Path, pieces: Sequence[Piece]) -> Part:
     asked, *others = (range(*part.indices(size))
                       for part, size in zip(index, shape))
     columns = tuple(slice(each.start, each.stop) for each in others)
-    out = loading.empty([len(each) for each in (asked, *others)])
-    for block, *_ in loading.blocks(out.shape, loading.BLOCK):
+    out = buffers.empty([len(each) for each in (asked, *others)])
+    for block, *_ in buffers.blocks(out.shape, buffers.BLOCK):
       rows = asked[block]
       for piece in pieces[bisect.bisect(starts, rows.start) - 1:]:
         start = max(rows.start, piece.first)
@@ -122,7 +127,7 @@ def _part(folder: Path, pieces: Sequence[Piece]) -> Part:
             slice(start - piece.first, stop - piece.first), *columns))
     return out
 
-  return Part(shape, read)
+  return Parameter(shape, read)
 
 
 def _rows(folder: Path, piece: Piece,

@@ -22,6 +22,7 @@ from typing import Any
 
 import filelock
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data import durable
 from experiments.machine.usage import UsageError
@@ -101,7 +102,8 @@ class Store:
     from safetensors.numpy import save
     path = self.run(run_id) / PARAMS
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = save(dict(_flat(params)))
+    content = save({path: np.ascontiguousarray(x)
+                    for path, x in flatten_dict(params, sep='/').items()})
     with durable.written(path) as file:
       file.write(content)
     return hashlib.sha256(content).hexdigest()
@@ -124,7 +126,8 @@ class Store:
     if hashlib.sha256(content).hexdigest() != result.get('parameters'):
       raise UsageError(
         f'{path} is not what was written; restore it, or {again}')
-    return _nested(load(content))
+    tree: Params = unflatten_dict(load(content), sep='/')
+    return tree
 
   @contextlib.contextmanager
   def lease(self, run_ids: Sequence[str]) -> Iterator[bool]:
@@ -187,22 +190,3 @@ def _write(path: Path, run_id: str, content: dict[str, Any]) -> None:
 def _checksum(run_id: str, content: dict[str, Any]) -> str:
   text = json.dumps([SCHEMA, run_id, content], sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _flat(tree: Params, prefix: str = '') -> Iterator[tuple[str, np.ndarray]]:
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      yield from _flat(value, f'{prefix}{key}/')
-    else:
-      yield prefix + key, np.ascontiguousarray(value)
-
-
-def _nested(flat: dict[str, np.ndarray]) -> Params:
-  tree: Params = {}
-  for path, value in flat.items():
-    *folders, name = path.split('/')
-    node = tree
-    for folder in folders:
-      node = node.setdefault(folder, {})
-    node[name] = value
-  return tree

@@ -16,11 +16,11 @@ from safetensors.numpy import load_file, save_file
 
 import model as models
 from data.errors import InputError
-from experiments.exchange import folder, foreign, shards
+from experiments.exchange import folder, original, shards
 from experiments.exchange.opening import opened
 from experiments.machine.usage import UsageError
 from experiments.runs import origin
-from model.pretrained import loading
+from model.pretrained import buffers, loading
 from model.pretrained.checkpoint import UnreadableModel
 from train import placement
 from train.config import MeshConfig
@@ -75,7 +75,7 @@ def test_an_imported_model_computes_what_the_reference_does(tmp_path, name):
 def test_pieces_of_any_size_are_the_same_parameters(tmp_path, monkeypatch):
   source = opened(LLAMA)
   monkeypatch.setattr(shards, 'SHARD', 200)
-  monkeypatch.setattr(loading, 'BLOCK', 150)
+  monkeypatch.setattr(buffers, 'BLOCK', 150)
   ours = folder.write(source, tmp_path / 'ours')
   assert len(list((tmp_path / 'ours').glob('parameters-*'))) > 20
   assert max(map(len, ours.pieces.values())) > 1
@@ -90,7 +90,7 @@ def test_pieces_of_any_size_are_the_same_parameters(tmp_path, monkeypatch):
 
 def test_no_more_than_a_file_is_held(tmp_path, monkeypatch):
   monkeypatch.setattr(shards, 'SHARD', 500_000)
-  monkeypatch.setattr(loading, 'BLOCK', 100_000)
+  monkeypatch.setattr(buffers, 'BLOCK', 100_000)
 
   def numbers(index):
     rows, columns = index
@@ -99,7 +99,7 @@ def test_no_more_than_a_file_is_held(tmp_path, monkeypatch):
 
   wide = (5000, 1000)
   tracemalloc.start()
-  pieces = shards.write(tmp_path, {'w_DF': loading.Part(wide, numbers)})
+  pieces = shards.write(tmp_path, {'w_DF': loading.Parameter(wide, numbers)})
   peak = tracemalloc.get_traced_memory()[1]
   tracemalloc.stop()
   assert peak < 4 * 2 * 500_000 < 4 * math.prod(wide) / 4
@@ -107,7 +107,7 @@ def test_no_more_than_a_file_is_held(tmp_path, monkeypatch):
   shards.verify(tmp_path, pieces)
   peak = tracemalloc.get_traced_memory()[1]
   assert peak < 4 * 4 * 100_000
-  part = shards.parts(tmp_path, pieces)['w_DF']
+  part = shards.parameters(tmp_path, pieces)['w_DF']
   found = part.read((slice(None), slice(None)))
   peak = tracemalloc.get_traced_memory()[1]
   tracemalloc.stop()
@@ -287,7 +287,7 @@ def test_what_carries_nothing_of_ours_is_named(tmp_path):
   spare = 'model.layers.0.self_attn.rotary_emb.inv_freq'
   path = folders.write_folder(
     tmp_path / 'm', theirs(), arrays() | {spare: np.ones(2, np.float32)})
-  assert isinstance(opened(path), foreign.Foreign)
+  assert isinstance(opened(path), original.Original)
   assert opened(path).left_out == (spare,)
   assert opened(path).fingerprint == opened(LLAMA).fingerprint
 

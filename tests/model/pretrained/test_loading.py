@@ -10,7 +10,7 @@ import pytest
 
 import model
 from model import pretrained
-from model.pretrained import folder, loading, table
+from model.pretrained import buffers, hugging_face, table
 from model.pretrained.table import Entry
 from train import placement
 from train.config import MeshConfig
@@ -45,7 +45,8 @@ def mesh(**axes):
 
 @pytest.fixture(scope='module')
 def llama(tmp_path_factory):
-  return folder.read(folders.write_folder(tmp_path_factory.mktemp('llama')))
+  path = tmp_path_factory.mktemp('llama')
+  return hugging_face.read(folders.write_folder(path))
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +89,7 @@ def test_each_device_reads_its_share(llama, params):
 
 @pytest.mark.parametrize('name', ['bert', 'gpt2', 'neox', 'qwen3'])
 def test_a_share_of_every_family_is_that_of_the_whole(name):
-  found = folder.read(folders.REFERENCES / name)
+  found = hugging_face.read(folders.REFERENCES / name)
   whole = pretrained.load(found.family, found.config, found.checkpoint)
   shardings = placement.parameter_shardings(whole, mesh(fsdp=2, tensor=2))
   loaded = pretrained.load(found.family, found.config, found.checkpoint,
@@ -98,7 +99,7 @@ def test_a_share_of_every_family_is_that_of_the_whole(name):
 
 
 def test_a_large_tensor_is_read_in_blocks(llama, params, monkeypatch):
-  monkeypatch.setattr(loading, 'BLOCK', 64)
+  monkeypatch.setattr(buffers, 'BLOCK', 64)
   counting = Counting(llama.checkpoint)
   sizes = []
   read = counting.read
@@ -111,7 +112,7 @@ def test_a_large_tensor_is_read_in_blocks(llama, params, monkeypatch):
 @pytest.mark.parametrize('dtype', [np.float16, ml_dtypes.bfloat16])
 def test_half_precision_is_widened_exactly(tmp_path, dtype):
   arrays = folders.tensors(folders.LLAMA, dtype)
-  found = folder.read(folders.write_folder(tmp_path, arrays=arrays))
+  found = hugging_face.read(folders.write_folder(tmp_path, arrays=arrays))
   params = pretrained.load(found.family, found.config, found.checkpoint)
   back = dict(pretrained.unload(found.family, found.config, params))
   for name, array in arrays.items():
@@ -120,7 +121,7 @@ def test_half_precision_is_widened_exactly(tmp_path, dtype):
 
 
 def test_shards_with_an_index_are_one_model(tmp_path, params):
-  found = folder.read(folders.write_folder(tmp_path, shards=3))
+  found = hugging_face.read(folders.write_folder(tmp_path, shards=3))
   equal(pretrained.load(found.family, found.config, found.checkpoint), params)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from model import pretrained
-from model.pretrained import folder
+from model.pretrained import hugging_face
 from model.pretrained.checkpoint import INDEX
 
 FILE = 'model.safetensors'
@@ -236,7 +236,7 @@ def test_what_is_malformed_is_refused(case, tmp_path, monkeypatch):
   path = folders.write_folder(tmp_path / 'folder')
   spoil(path)
   with pytest.raises(pretrained.UnreadableModel, match=words) as raised:
-    folder.read(path)
+    hugging_face.read(path)
   message = str(raised.value)
   assert message.startswith(str(path)), message
   assert '\n' not in message
@@ -254,7 +254,7 @@ def test_a_snapshot_of_a_cache_links_to_its_blobs_alone(place, tmp_path):
     file.rename(blobs / str(number))
     file.symlink_to(blobs / str(number))
   if place == 'blobs':
-    assert folder.read(path).family.name == 'llama'
+    assert hugging_face.read(path).family.name == 'llama'
     return
   with pytest.raises(pretrained.UnreadableModel, match='a link out of'):
-    folder.read(path)
+    hugging_face.read(path)

@@ -17,7 +17,7 @@ import model
 from model import pretrained
 from model.feed_forward import FEED_FORWARDS
 from model.position import POSITIONS
-from model.pretrained import loading
+from model.pretrained import buffers, loading
 from model.pretrained.checkpoint import SafetensorsCheckpoint, UnreadableModel
 from train import placement
 from train.config import MeshConfig
@@ -124,7 +124,7 @@ def test_devices_have_their_shares(name, monkeypatch):
   axes = dict.fromkeys(placement.AXES, 1) | {'fsdp': 2, 'tensor': 2}
   mesh = placement.make_mesh(MeshConfig(**axes), jax.devices()[:4])
   shardings = placement.parameter_shardings(params, mesh)
-  monkeypatch.setattr(loading, 'BLOCK', 50)
+  monkeypatch.setattr(buffers, 'BLOCK', 50)
   shares = loading.load(
     family, config, SafetensorsCheckpoint(REFERENCES / name), shardings)
   assert jax.tree.map(lambda leaf: leaf.sharding, shares) == shardings

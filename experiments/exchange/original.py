@@ -1,4 +1,4 @@
-"""Models in the forms of others: a Hugging Face folder, a GGUF file."""
+"""Models as others wrote them: a Hugging Face folder, a GGUF file."""
 
 import collections
 import contextlib
@@ -13,33 +13,30 @@ from data.errors import InputError
 from experiments.exchange import content, sentences
 from experiments.exchange.pretrained import Form, Opened, Params, shardings
 from experiments.exchange.sentences import Pooling
-from model import pretrained
-from model.config import ConfigError, ModelConfig
-from model.pretrained import folder, loading
-from model.pretrained.checkpoint import Checkpoint, UnreadableModel, inside
-from model.pretrained.family import Family
+from model.config import ConfigError
+from model.pretrained import hugging_face, loading
+from model.pretrained.checkpoint import UnreadableModel, inside
+from model.pretrained.hugging_face import Contents
 
 VOCABULARIES = ('tokenizer.json', 'tokenizer.model')  # the first that is there
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Foreign(Opened):
-  """A model whose tensors have others' names and shapes.
+class Original(Opened):
+  """A model as others wrote it.
 
   Attributes:
-    table: the family that reads them.
-    checkpoint: where they lie.
+    contents: its family, its config in our words, its tensors.
     left_out: names of the tensors that carry nothing of ours.
   """
 
-  table: Family
-  checkpoint: Checkpoint
+  contents: Contents
   left_out: tuple[str, ...] = ()
 
   @functools.cached_property
   def tensors(self) -> Mapping[str, str]:
     """The sha256 of every tensor, under its family's name."""
-    return content.tensors(self.table, self.config, self.checkpoint)
+    return content.tensors(self.contents.names, self.contents.checkpoint)
 
   @property
   def fingerprint(self) -> str:
@@ -48,27 +45,28 @@ class Foreign(Opened):
 
   def params(self, mesh: Mesh | None = None) -> Params:
     """Reads its parameters."""
-    return loading.load(self.table, self.config, self.checkpoint,
-                        shardings(self.table, self.config, mesh))
+    family = self.contents.family
+    return loading.load(family, self.config, self.contents.checkpoint,
+                        shardings(family, self.config, mesh))
 
 
-def hugging_face(path: Path) -> Foreign:
+def from_folder(path: Path) -> Original:
   """The model in a folder with `config.json` and `*.safetensors`.
 
   Raises:
     UnreadableModel: naming the file or tensor, and the fix.
   """
-  found = folder.read(path)
+  contents = hugging_face.read(path)
   vocabulary = next((name for name in VOCABULARIES if (path / name).exists()),
                     None)
   pooling, normalized = sentences.read(path)
-  return _foreign(
-    path, 'hugging face', found.family, found.config, found.checkpoint,
+  return _original(
+    path, 'hugging face', contents,
     (vocabulary, inside(path, vocabulary).read_bytes()) if vocabulary else None,
     pooling, normalized)
 
 
-def gguf(path: Path) -> Foreign:
+def from_gguf(path: Path) -> Original:
   """The model in a GGUF file.
 
   Raises:
@@ -79,35 +77,31 @@ def gguf(path: Path) -> Foreign:
   from model.pretrained.gguf import GGUFCheckpoint
   with _located(path):
     checkpoint = GGUFCheckpoint(path)
-    family = pretrained.family(checkpoint.theirs['model_type'])
-    config = family.config(checkpoint.theirs)
-    config.validate()
-    loading.matched(family, config, checkpoint)
+    contents = hugging_face.contents(checkpoint.theirs, checkpoint)
     vocabulary, unknown = None, ''
     if 'tokenizer.ggml.model' in checkpoint.metadata:
       try:
         vocabulary = tokenizer_file(checkpoint.metadata)
       except UnknownVocabulary as error:  # ids can be read all the same
         unknown = str(error)
-  return _foreign(path, 'gguf', family, config, checkpoint, vocabulary,
-                  unknown_vocabulary=unknown)
+  return _original(path, 'gguf', contents, vocabulary,
+                   unknown_vocabulary=unknown)
 
 
-def _foreign(path: Path, form: Form, family: Family, config: ModelConfig,
-             checkpoint: Checkpoint, vocabulary: tuple[str, bytes] | None,
-             pooling: Pooling = '', normalized: bool = False,
-             unknown_vocabulary: str = '') -> Foreign:
-  config = dataclasses.replace(config, unroll=1)
-  used = content.names(family, config, checkpoint).values()
-  dtypes = collections.Counter(checkpoint.tensors[name].dtype for name in used)
+def _original(path: Path, form: Form, contents: Contents,
+              vocabulary: tuple[str, bytes] | None, pooling: Pooling = '',
+              normalized: bool = False,
+              unknown_vocabulary: str = '') -> Original:
+  tensors, used = contents.checkpoint.tensors, contents.names.values()
+  dtypes = collections.Counter(tensors[name].dtype for name in used)
   stored = (next(iter(dtypes)) if len(dtypes) == 1 else ', '.join(
     f'{dtype} ({count})' for dtype, count in dtypes.most_common()))
-  return Foreign(
-    path=path, form=form, family=family.name, config=config, stored=stored,
+  return Original(
+    path=path, form=form, family=contents.family.name,
+    config=dataclasses.replace(contents.config, unroll=1), stored=stored,
     tokenizer_file=vocabulary, unknown_vocabulary=unknown_vocabulary,
-    pooling=pooling, normalized=normalized, table=family,
-    checkpoint=checkpoint,
-    left_out=tuple(sorted(checkpoint.tensors.keys() - set(used))))
+    pooling=pooling, normalized=normalized, contents=contents,
+    left_out=tuple(sorted(tensors.keys() - set(used))))
 
 
 @contextlib.contextmanager
