@@ -5,11 +5,12 @@ Needs the package `tokenizers`, which the extra `hf` brings.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from data.errors import InputError
-from data.text.tokenizer import Tokenizer
+from data.errors import MissingPackage
+from data.text.tokenizer import MOST_IDS, Tokenizer, guarded
 
 # A tokenizer.json does not say which of its marks ends a text; these are the
 # ones that published models use.
@@ -17,6 +18,7 @@ _SEPARATORS = ('<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>',
                '<|im_end|>', '[SEP]')
 
 _SPACE = '\u2581'  # of vocabularies that were SentencePiece's
+_BYTE = re.compile('<0x([0-9A-Fa-f]{2})>')
 
 
 class HuggingFaceTokenizer(Tokenizer):
@@ -44,26 +46,22 @@ class HuggingFaceTokenizer(Tokenizer):
       origin: where they come from, for messages.
 
     Raises:
-      InputError: no `tokenizers` package, or not a tokenizer.json.
+      MissingPackage: no `tokenizers`.
+      InputError: not a tokenizer.json.
     """
     try:
       import tokenizers
     except ImportError:
-      raise InputError(
+      raise MissingPackage(
         f'data.source.tokenizer: {origin} needs the package tokenizers; '
         "install the extra hf (pip install -e '.[hf]')") from None
-    try:
+    with guarded(origin, 'is not a Hugging Face tokenizer.json, or is damaged'):
       content = json.loads(model)
       self._encoder = tokenizers.Tokenizer.from_str(model.decode())
-    except Exception as error:  # the package raises bare Exception
-      raise InputError(
-        f'data.source.tokenizer: {origin} is not a Hugging Face tokenizer.json'
-        f', or is damaged ({error}); name another, or use bytes, unigram or '
-        'bpe') from None
-    self._encoder.no_truncation()
-    self._encoder.no_padding()
-    self._encoder.encode_special_tokens = True
-    pieces = _pieces(self._encoder, content)
+      self._encoder.no_truncation()
+      self._encoder.no_padding()
+      self._encoder.encode_special_tokens = True
+      pieces = _pieces(self._encoder, content)
     ends = [found for mark in _SEPARATORS
             if (found := self._encoder.token_to_id(mark)) is not None]
     separator = ends[0] if ends else None
@@ -77,21 +75,24 @@ class HuggingFaceTokenizer(Tokenizer):
     self.file = ('tokenizer.json', model)
 
   def _ids(self, text: str) -> list[int]:
-    # The fast form leaves out the offsets, which nobody reads.
-    ids: list[int] = self._encoder.encode_batch_fast(
-      [text], add_special_tokens=False)[0].ids
+    with guarded(self.origin, 'cannot cut this text'):
+      # The fast form leaves out the offsets, which nobody reads.
+      ids: list[int] = self._encoder.encode_batch_fast(
+        [text], add_special_tokens=False)[0].ids
     return ids
 
   def _marked(self, text: str) -> list[int]:
     self._encoder.encode_special_tokens = False
     try:
-      ids: list[int] = self._encoder.encode(text).ids
+      with guarded(self.origin, 'cannot cut this text'):
+        ids: list[int] = self._encoder.encode(text).ids
     finally:
       self._encoder.encode_special_tokens = True
     return ids
 
   def _decoded(self, ids: list[int]) -> str:
-    text: str = self._encoder.decode(ids)
+    with guarded(self.origin, 'cannot spell these ids'):
+      text: str = self._encoder.decode(ids)
     return text
 
   def _mark(self, index: int) -> str:
@@ -102,7 +103,10 @@ def _pieces(encoder: Any, content: dict[str, Any]) -> list[bytes]:
   """The bytes of every id, in the order of the ids."""
   added = encoder.get_added_tokens_decoder()
   vocabulary = encoder.get_vocab(with_added_tokens=True)
-  pieces = [b''] * (max(vocabulary.values(), default=-1) + 1)
+  last = max(vocabulary.values(), default=-1)
+  if last >= MOST_IDS:
+    raise ValueError(f'id {last} is beyond {MOST_IDS - 1}')
+  pieces = [b''] * (last + 1)
   byte_level = 'ByteLevel' in {
     *_kinds(content.get('decoder')), *_kinds(content.get('pre_tokenizer'))}
   letters = byte_letters()
@@ -113,8 +117,8 @@ def _pieces(encoder: Any, content: dict[str, Any]) -> list[bytes]:
     elif byte_level:
       # A letter outside the table cannot come out of a byte-level encoder.
       pieces[index] = bytes(letters[c] for c in token if c in letters)
-    elif len(token) == 6 and token.startswith('<0x') and token.endswith('>'):
-      pieces[index] = bytes([int(token[3:5], 16)])
+    elif byte := _BYTE.fullmatch(token):
+      pieces[index] = bytes.fromhex(byte[1])
     else:
       pieces[index] = token.replace(_SPACE, ' ').encode()
   return pieces

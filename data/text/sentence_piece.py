@@ -12,7 +12,7 @@ import sentencepiece
 
 from data import durable
 from data.errors import InputError
-from data.text.tokenizer import Tokenizer
+from data.text.tokenizer import Tokenizer, guarded
 
 # Chosen so that nothing is lost: no normalisation, no space put in front,
 # blanks kept, and bytes for every character that has no piece of its own.
@@ -61,14 +61,10 @@ class SentencePieceTokenizer(Tokenizer):
     """
     sentencepiece.SetMinLogLevel(3)  # it would write its errors to stderr
     processor = sentencepiece.SentencePieceProcessor()
-    try:
+    with guarded(origin, 'is not a SentencePiece model, or is damaged'):
       processor.LoadFromSerializedProto(model)
-    except RuntimeError:
-      raise InputError(f'data.source.tokenizer: {origin} is not a '
-                       'SentencePiece model, or is damaged; name another, '
-                       'or use bytes, unigram or bpe') from None
-    pieces = [_piece(processor, i) for i in range(processor.vocab_size())]
-    separator = processor.eos_id()
+      pieces = [_piece(processor, i) for i in range(processor.vocab_size())]
+      separator = processor.eos_id()
     if separator < 0 or pieces[separator]:
       separator = len(pieces)
       pieces.append(b'')
@@ -81,19 +77,22 @@ class SentencePieceTokenizer(Tokenizer):
 
   def _ids(self, text: str) -> list[int]:
     ids: list[int] = []
-    for part in re.split(f'({_SPACE})', text):
-      ids += self._space if part == _SPACE else self._processor.encode(part)
+    with guarded(self.origin, 'cannot cut this text'):
+      for part in re.split(f'({_SPACE})', text):
+        ids += self._space if part == _SPACE else self._processor.encode(part)
     return ids
 
   def _marked(self, text: str) -> list[int]:
     # The mark of a beginning, where the model has one, as Llama's readers do.
     opening = self._processor.bos_id()
-    ids: list[int] = self._processor.encode(text)
+    with guarded(self.origin, 'cannot cut this text'):
+      ids: list[int] = self._processor.encode(text)
     return ids if opening < 0 else [opening, *ids]
 
   def _decoded(self, ids: list[int]) -> str:
-    text: str = self._processor.decode(
-      [i for i in ids if i < self._processor.vocab_size()])
+    with guarded(self.origin, 'cannot spell these ids'):
+      text: str = self._processor.decode(
+        [i for i in ids if i < self._processor.vocab_size()])
     return text
 
   def _mark(self, index: int) -> str:

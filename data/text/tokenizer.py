@@ -11,7 +11,9 @@ Those of pretrained models may alter a text (to lower case, with a space in
 front). Models can be run and asked with them; bits per byte cannot be had.
 """
 
+import contextlib
 import functools
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -20,6 +22,9 @@ import numpy as np
 from data.errors import InputError
 
 TRAINED = ('unigram', 'bpe')
+
+# Ids of a vocabulary; published ones have a tenth of that.
+MOST_IDS = 2**22
 
 # What a tokenizer that alters texts does not give back: capitals, blanks, a
 # letter with a mark of its own, scripts and symbols.
@@ -82,7 +87,12 @@ class Tokenizer:
       marks: whether a mark that the text spells is that mark, and the
         vocabulary's own are put around the text: `[CLS]` and `[SEP]`, `<s>`.
     """
-    return np.array(self._marked(text) if marks else self._ids(text), np.int32)
+    found = self._marked(text) if marks else self._ids(text)
+    if found and max(found) >= self.vocab_size:
+      raise InputError(
+        f'data.source.tokenizer: {self.origin} makes id {max(found)} of a text '
+        f'and has {self.vocab_size} ids; fetch the file again')
+    return np.array(found, np.int32)
 
   def decode(self, ids: Iterable[int]) -> str:
     """Text of ids; bytes that are not UTF-8 become U+FFFD.
@@ -166,6 +176,27 @@ class ByteTokenizer(Tokenizer):
     return list(text.encode())
 
 
+@contextlib.contextmanager
+def guarded(origin: str, what: str) -> Iterator[None]:
+  """Has whatever a library raises be one message that names the file.
+
+  Args:
+    origin: the file.
+    what: what it then is, or does.
+
+  Raises:
+    InputError: something was raised; a panic in Rust is no Exception.
+  """
+  try:
+    yield
+  except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit):
+    raise
+  except BaseException as error:
+    reason = ' '.join(str(error).split())[:200]
+    raise InputError(f'data.source.tokenizer: {origin} {what} ({reason}); '
+                     'name another, or use bytes, unigram or bpe') from None
+
+
 def _first_difference(text: str, kept: bytes) -> str:
   """Where a text and what came back of it part, in words."""
   decoded = kept.decode(errors='replace')
@@ -203,9 +234,9 @@ def read_model(name: str) -> tuple[bytes, str]:
     InputError: it cannot be read.
   """
   try:
-    path = pathlib.Path(name).expanduser()
+    path = pathlib.Path(os.path.expanduser(name))
     return path.read_bytes(), str(path)
-  except (OSError, RuntimeError) as error:
+  except OSError as error:
     reason = getattr(error, 'strerror', None) or error
     raise InputError(f'data.source.tokenizer: {name!r} cannot be read '
                      f'({reason}); use bytes, unigram, bpe or the path of a '

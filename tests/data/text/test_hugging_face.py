@@ -119,3 +119,35 @@ def test_another_file_is_refused(content, tmp_path):
   (tmp_path / 'x.json').write_text(content)
   with pytest.raises(InputError, match=r'not a Hugging Face tokenizer\.json'):
     tokenizer(str(tmp_path / 'x.json'), 0, [])
+
+
+WORDS = {'type': 'WordPiece', 'unk_token': '[UNK]', 'vocab': {'a': 0},
+         'continuing_subword_prefix': '##', 'max_input_chars_per_word': 9}
+CLASSIFIED = {'type': 'BertProcessing', 'sep': ['x', 5],
+              'cls': ['y', 2**32 - 1]}
+EXPANDED = {'type': 'Replace', 'pattern': {'Regex': ''}, 'content': 'x'}
+BACKTRACKING = {'type': 'Split', 'pattern': {'Regex': '(a+)+$'},
+                'behavior': 'Isolated', 'invert': False}
+
+
+@pytest.mark.parametrize(('changes', 'says'), [
+  ({'model': {**WORDS, 'vocab': {'a': 2**32 - 1}}}, 'id 4294967295 is beyond'),
+  ({'model': WORDS}, 'cannot cut this text .*Missing'),
+  ({'post_processor': CLASSIFIED}, 'makes id 4294967295 of a text'),
+  ({'normalizer': EXPANDED}, 'cannot cut this text'),  # a panic in Rust
+  ({'pre_tokenizer': BACKTRACKING}, 'cannot cut this text'),
+  ({'normalizer': {'type': 'Precompiled', 'precompiled_charsmap': 'AAAAAA=='}},
+   'x.json')])
+def test_what_its_library_cannot_do_is_one_message(changes, says, path,
+                                                   tmp_path):
+  (tmp_path / 'x.json').write_text(json.dumps(
+    json.loads(path.read_text()) | changes))
+  with pytest.raises(InputError, match=says):
+    tokenizer(str(tmp_path / 'x.json'), 0, []).ids('a' * 40 + 'b')
+
+
+def test_a_piece_that_looks_like_a_byte_is_a_piece(tmp_path):
+  made = json.loads(byte_fallback(tmp_path / 'x.json').read_text())
+  made['model']['vocab']['<0xZZ>'] = len(made['model']['vocab'])
+  (tmp_path / 'x.json').write_text(json.dumps(made))
+  assert tokenizer(str(tmp_path / 'x.json'), 0, []).pieces_V[-1] == b'<0xZZ>'
