@@ -25,6 +25,8 @@ from model.layout import Layout
 # What a row that has ended says.
 ENDED = -1
 
+SMALLEST = float(np.finfo(np.float32).tiny)  # of temperatures that are not 0
+
 # Positions of a prompt that are read at once; more take memory for the scores.
 PIECE = 1024
 
@@ -47,7 +49,7 @@ class Sampling:
     """Raises ConfigError for values that choose nothing."""
     if not 0 <= self.temperature < float('inf'):
       raise ConfigError(f'temperature: {self.temperature:g} must be 0 (the '
-                        'most probable token) or more')
+                        'most probable token) or a finite number above it')
     if not 0 < self.top_p <= 1:
       raise ConfigError(f'top_p: {self.top_p:g} must be above 0 and at most 1 '
                         '(all tokens)')
@@ -98,8 +100,10 @@ def stream(config: ModelConfig, params: Params, prompts: Sequence[Any],
   """
   sampling.validate()
   texts = _texts(config, prompts)
-  if tokens < 0:
-    raise ConfigError(f'tokens: {tokens} must be 0 or more')
+  for name, value in (('tokens', tokens), ('seed', seed)):
+    if not isinstance(value, int | np.integer) or not 0 <= value < 2**31:
+      raise ConfigError(f'{name}: {value!r} must be a whole number from 0 to '
+                        f'{2**31 - 1}')
   length_B = np.array([len(ids_T) for ids_T in texts], np.int32)
   # The token after the last position is predicted too.
   room = config.max_length + 1 if config.max_length else np.inf
@@ -114,7 +118,8 @@ def _stream(config: ModelConfig, layout: Layout, params: Params,
             texts: list[np.ndarray], cache: Cache, more_B: np.ndarray,
             sampling: Sampling, key_B: jax.Array,
             stop: Sequence[int]) -> Iterator[np.ndarray]:
-  kind = (sampling.temperature == 0, sampling.top_p < 1)
+  # What is smaller than any normal number is zero to XLA.
+  kind = (sampling.temperature < SMALLEST, sampling.top_p < 1)
   how = (np.float32(sampling.temperature), np.float32(sampling.top_p))
   logits_BV, cache = _read(config, layout, params, texts, cache)
   ahead_B = _choose(kind, how, logits_BV, key_B, cache.length_B)
@@ -232,7 +237,9 @@ def _choose(kind: tuple[bool, bool], how: tuple[jax.Array, jax.Array],
   temperature, top_p = how
   uniform_B = jax.vmap(lambda key, position: jax.random.uniform(
     jax.random.fold_in(key, position)))(key_B, position_B)
-  return draw(logits_BV / temperature, uniform_B, top_p if nucleus else None)
+  # From the largest on, whose quotient has to be exact: it can be vast.
+  above_BV = logits_BV - logits_BV.max(axis=-1, keepdims=True)
+  return draw(above_BV / temperature, uniform_B, top_p if nucleus else None)
 
 
 def draw(logits_BV: jax.Array, uniform_B: jax.Array,

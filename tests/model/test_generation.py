@@ -134,6 +134,13 @@ def test_the_nucleus_is_the_fewest_tokens_that_reach_its_share(top_p, kept):
   assert set(np.asarray(draw(logits_BV[:2], ends_B, top_p))) <= set(kept)
 
 
+def test_a_tiny_temperature_takes_the_most_probable_token():
+  # All of them, so that one program reads them; the last is zero in float32.
+  for temperature in (1e-10, 1e-30, 1e-44):
+    assert said(config(), sampling=Sampling(temperature)) == said(
+      config(), sampling=GREEDY), temperature
+
+
 def test_temperature_and_nucleus_reach_the_draw():
   own = config()
   params = tiny.params(own)
@@ -155,7 +162,9 @@ def test_temperature_and_nucleus_reach_the_draw():
   ({'prompts': [[1], []]}, 'number 1 must be a list of token ids'),
   ({'prompts': [[7]]}, 'ids go from 0 to 6, and number 0 has 7'),
   ({'prompts': [[1] * 17]}, 'number 0 has 17 tokens, more than .*16'),
-  ({'tokens': -1}, 'tokens: -1 must be 0 or more'),
+  ({'tokens': -1}, 'tokens: -1 must be a whole number from 0'),
+  ({'tokens': 1.5}, 'tokens: 1.5 must be a whole number'),
+  ({'seed': 2**70}, 'seed: 1180591620717411303424 must be a whole number'),
   ({'sampling': Sampling(-1)}, 'temperature: -1 must be 0'),
   ({'sampling': Sampling(1, 0)}, 'top_p: 0 must be above 0'),
   ({'config': config(mask='bidirectional')}, 'model.mask'),
