@@ -1,5 +1,6 @@
 """Where a block can be read and changed: one vocabulary for every mixer."""
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -132,7 +133,8 @@ def check(config: ModelConfig, asked: Iterable[str]) -> None:
   have = available(config)
   for site in asked:
     if site not in have:
+      near = difflib.get_close_matches(str(site), have, n=1)
       raise ConfigError(
-        f'site {site!r}: a model with mixer={config.mixer_name} and '
+        f'site {str(site)[:40]!r}: a model with mixer={config.mixer_name} and '
         f'feed_forward={config.feed_forward_name} has the sites '
-        f'{", ".join(have)}')
+        f'{", ".join(have)}{f" (did you mean {near[0]}?)" if near else ""}')

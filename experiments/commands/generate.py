@@ -42,6 +42,9 @@ def act(options: argparse.Namespace) -> int:
   if options.greedy and options.temperature:
     raise UsageError(f'--temperature={options.temperature:g} chooses by chance '
                      'and --greedy never does; leave one out')
+  if options.greedy and options.top_p != 1:
+    raise UsageError(f'--top-p={options.top_p:g} chooses by chance and '
+                     '--greedy never does; leave one out')
   temperature = 1.0 if options.temperature is None else options.temperature
   from experiments.machine import compiler, platforms
   platforms.check('auto')

@@ -6,6 +6,7 @@ Several are done in the order that they are given, at one place too.
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,13 @@ def edits(config: ModelConfig, changes: Changes,
     ConfigError: no such site or layer.
   """
   if isinstance(changes, Mapping):
+    for site, edit in changes.items():
+      if not isinstance(edit, Edit):
+        raise UsageError(f'edits: {edit!r} at {site!r} is no model.Edit; give '
+                         'a list of fathom.replace, add, scale and ablate')
     return dict(changes)
+  if not isinstance(changes, Change | Iterable):
+    raise UsageError(f'edits: {changes!r} is no list of edits')
   listed = [changes] if isinstance(changes, Change) else list(changes)
   found: dict[str, Edit] = {}
   for change in listed:
@@ -79,11 +86,30 @@ def edits(config: ModelConfig, changes: Changes,
       raise UsageError(f'edits: {change!r} is no edit; use replace, add, scale '
                        'and ablate, such as fathom.ablate("ffn_out", layer=0)')
     sites.check(config, [change.site])
+    change = _plain(change)
     _check(change, _shapes(config, *shape)[change.site])
     edit = change.edit(config.n_layers, change.layer, *change.values)
     found[change.site] = (_then(found[change.site], edit)
                           if change.site in found else edit)
   return found
+
+
+def _plain(change: Change) -> Change:
+  """The same, its layer an int and its values float32."""
+  try:
+    if isinstance(change.layer, bool):
+      raise TypeError
+    layer = operator.index(change.layer)
+  except TypeError:
+    raise UsageError(f'edits: layer {change.layer!r} of {change.site!r} is not '
+                     'a whole number') from None
+  try:
+    values = [value if isinstance(value, jax.Array)
+              else np.asarray(value, np.float32) for value in change.values]
+  except (TypeError, ValueError, OverflowError):
+    raise UsageError(f'edits: the value for {change.site!r} is no number and '
+                     'no array of numbers') from None
+  return dataclasses.replace(change, layer=layer, values=values)
 
 
 def _check(change: Change, shape: tuple[int, ...]) -> None:

@@ -160,7 +160,16 @@ class Model:
     """Logits (…,V) from a stream (…,D) that leaves a layer: the logit lens.
 
     The final norm is taken first, as after the last layer.
+
+    Raises:
+      UsageError: the model has no unembedding, or a stream of another width.
     """
+    width = self.config.d_model
+    if self.config.unembedding == 'absent':
+      raise UsageError(f'{self.name} has no unembedding')
+    if np.shape(x_D)[-1:] != (width,):
+      raise UsageError(f'unembed: a stream of shape {np.shape(x_D)}, and the '
+                       f'last axis of {self.name} has {width}')
     x = jnp.asarray(x_D)
     logits_BTV = _unembed(self.config, self.params,
                           x.reshape(1, -1, x.shape[-1]))
@@ -197,19 +206,19 @@ class Model:
     stop = sorted(i for i in (self.tokenizer.ends if self.tokenizer else ())
                   if i < self.config.vocab_size)
     settings = (tokens, generation.Sampling(temperature, top_p), seed, stop)
-    spelled = isinstance(text if single else text[0], str)
+    spelled = [isinstance(each, str) for each in ([text] if single else text)]
     if stream:
       said = generation.stream(self.config, self.params, rows, *settings,
                                layout=self._layout)
       new = itertools.takewhile(lambda i: i not in stop,
                                 (int(said_B[0]) for said_B in said))
-      return self._spelled(new, rows[0]) if spelled else new
+      return self._spelled(new, rows[0]) if spelled[0] else new
     found = [ids_T[:-1] if len(ids_T) and ids_T[-1] in stop else ids_T
              for ids_T in generation.generate(self.config, self.params, rows,
                                               *settings,
                                               layout=self._layout)]
-    results = [''.join(self._spelled(ids_T, row)) if spelled else ids_T
-               for ids_T, row in zip(found, rows)]
+    results = [''.join(self._spelled(ids_T, row)) if is_text else ids_T
+               for ids_T, row, is_text in zip(found, rows, spelled)]
     return results[0] if single else results
 
   def _spelled(self, ids: Iterable[int], after: list[int]) -> Iterator[str]:
@@ -237,6 +246,9 @@ def _first(x: Any) -> Any:
 def _by_site(taps: Taps) -> dict[str, Reduce | None]:
   if isinstance(taps, Mapping):
     return dict(taps)
+  if not isinstance(taps, Iterable):
+    raise UsageError(f'taps: {taps!r} is no list of sites, such as '
+                     "['resid_post']")
   return dict.fromkeys([taps] if isinstance(taps, str) else taps)
 
 

@@ -1,5 +1,6 @@
 """What a model is given to read: texts or ids, as rows of ids that it knows."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from model import ModelConfig
 # A text or its ids, and several of either.
 Text = str | Sequence[int] | np.ndarray
 Texts = Text | Sequence[Text]
+
+_HALVES = re.compile('[\ud800-\udfff]')  # of pairs that UTF-16 has
 
 NEITHER = 'text: {!r} is neither a text nor a list of ids (whole numbers)'
 
@@ -37,6 +40,9 @@ class Prompts:
     if self._tokenizer is None:
       raise UsageError(f'{self._name} reads ids alone: {self._speechless}; '
                        'give a list of ids instead of a text')
+    if not isinstance(text, str) or _HALVES.search(text):
+      raise UsageError(f'text: {text!r} is no text in Unicode; give a str '
+                       'without halves of characters (surrogates)')
     return self._tokenizer.ids(text)
 
   def token(self, index: int) -> str:

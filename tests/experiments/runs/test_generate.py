@@ -106,6 +106,12 @@ def test_what_cannot_be_gone_on_with_is_one_message(loaded, given, says):
     loaded.generate(**given)
 
 
+def test_a_text_is_gone_on_with_as_a_text_and_ids_as_ids(loaded):
+  text, ids = loaded.generate(['ab', [97, 98]], 3, 0)
+  assert isinstance(text, str)
+  assert ids.dtype == np.int32
+
+
 def test_the_command_prints_the_text_as_it_comes(folder, loaded, capsys):
   arguments = ['generate', folder.name, 'abc', '--tokens=5', '--seed=2',
                '--top-p=0.9', f'--runs={folder.parents[1]}']
@@ -121,6 +127,8 @@ def test_the_command_prints_the_text_as_it_comes(folder, loaded, capsys):
   ([], 'name a model and a text'), (['x'], 'name a model and a text'),
   (['x', 'y'], 'x: nothing is there; give a run'),
   (['x', 'y', '--greedy', '--temperature=2'], 'leave one out'),
+  (['x', 'y', '--greedy', '--top-p=0.5'], '--top-p=0.5 chooses by chance'),
+  (['~nobody-here/x', 'y'], '~nobody-here/x: nothing is there'),
   (['x', 'y', '--temprature=2'], 'did you mean --temperature'),
   (['x', 'y', '--tokens=0'], 'use a whole number from 1 on')])
 def test_bad_usage_is_one_message_and_exit_code_2(arguments, says, capsys):

@@ -208,6 +208,7 @@ def test_an_encoder_makes_one_vector_of_a_text(pooling):
   ([[[1]]], 'neither a text nor'), ([[[1], [2, 3]]], 'neither a text nor'),
   (5, '5 is neither a text nor'), ({'a': 1}, 'neither a text nor'),
   (None, 'None is neither'), ([1, 'a'], 'neither a text nor'),
+  ('half \ud83d', 'is no text in Unicode'),
   ('longer than sixteen', r'19 tokens, and run .* reads 16 \(model.max_len')])
 def test_what_cannot_be_read_is_one_message(loaded, text, says):
   with pytest.raises(UsageError, match=says):
@@ -219,6 +220,16 @@ def test_what_cannot_be_read_is_one_message(loaded, text, says):
    r"shape \(3, 8\) does not fit 'resid_mid', which is \(1, 4, 8\)"),
   ([fathom.add('resid_mid', 0, np.ones((2, 4, 8)))], r'\(2, 4, 8\) does not'),
   ([fathom.ablate('resid_mid', 3)], 'layer 3 is not one of the 3 layers'),
+  # These would change nothing, and nobody would know.
+  ([fathom.ablate('resid_mid', np.int64(3))], 'layer 3 is not one of the 3'),
+  ([fathom.ablate('resid_mid', np.int32(-1))], 'layer -1 is not one of the 3'),
+  ([fathom.ablate('resid_mid', 0.5)], 'layer 0.5 .*not a whole number'),
+  ([fathom.ablate('resid_mid', True)], 'layer True .*not a whole number'),
+  ([fathom.scale('resid_mid', 0, 'x')], 'is no number'),
+  ([fathom.add('resid_mid', 0, 1j)], 'is no number'),
+  ([fathom.add('resid_mid', 0, [1, [2]])], 'is no number'),
+  (3, '3 is no list of edits'), ({'resid_mid': 3}, 'is no model.Edit'),
+  ([fathom.ablate('resid_mod', 0)], 'did you mean resid_mid'),
   ([fathom.ablate('resid', 0)], "site 'resid'.*has the sites resid_pre"),
   (['resid_mid'], "'resid_mid' is no edit; use replace")])
 def test_an_edit_that_does_not_fit_is_one_message(loaded, edits, says):
@@ -229,6 +240,18 @@ def test_an_edit_that_does_not_fit_is_one_message(loaded, edits, says):
 def test_a_site_that_is_not_there_is_named(loaded):
   with pytest.raises(ConfigError, match="site 'resid'"):
     loaded.run([1], taps=['resid'])
+
+
+@pytest.mark.parametrize(('stream', 'says'), [
+  (np.zeros(9), r'stream of shape \(9,\)'), (3.0, r'of shape \(\)')])
+def test_a_stream_of_another_width_is_refused(loaded, stream, says):
+  with pytest.raises(UsageError, match=says):
+    loaded.unembed(stream)
+
+
+def test_taps_that_are_no_list_are_refused(loaded):
+  with pytest.raises(UsageError, match='taps: 3 is no list of sites'):
+    loaded.run([1], taps=3)
 
 
 def test_what_it_is_can_be_seen(loaded):
