@@ -8,9 +8,8 @@ written out; nothing is approximated.
 """
 
 import argparse
-from pathlib import Path
 
-from experiments.commands.parser import add_runs, one_of
+from experiments.commands.parser import add_runs, one_of, path
 from experiments.machine.usage import UsageError
 
 FORMATS = ('hf',)
@@ -22,7 +21,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
                       help='what to write: a folder, a file or the id of a run')
   parser.add_argument('--format', type=one_of('format', FORMATS), default='hf',
                       metavar='NAME', help='hf, which is the default')
-  parser.add_argument('--out', type=Path, metavar='FOLDER',
+  parser.add_argument('--out', type=path, metavar='FOLDER',
                       help='what to make; not there yet, or empty')
   add_runs(parser)
   parser.set_defaults(act=act)
@@ -36,7 +35,7 @@ def act(options: argparse.Namespace) -> int:
   if not options.model or not options.out:
     raise UsageError('name a model and a folder: fathom export MODEL '
                      '--out=FOLDER')
-  out = options.out.expanduser()
+  out = options.out
   destination.check(out)
   model = origin.load(options.model, options.runs)
   expression = export.expressed(model.config)

@@ -12,10 +12,12 @@ by more than rounding.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.commands.parser import path
 from experiments.machine import memory, usage
 from experiments.machine.usage import UsageError
 
@@ -23,14 +25,16 @@ if TYPE_CHECKING:
   from experiments.exchange.folder import Imported
   from experiments.exchange.original import Original
 
+LONGEST_TEXT = 2**20  # letters; the comparison takes its first tokens
+
 
 def fill(parser: argparse.ArgumentParser) -> None:
   """Adds the arguments and the action."""
-  parser.add_argument('path', nargs='?', type=_path, metavar='PATH',
+  parser.add_argument('path', nargs='?', type=path, metavar='PATH',
                       help='the model')
-  parser.add_argument('--out', type=_path, metavar='DIR', help='where to write')
+  parser.add_argument('--out', type=path, metavar='DIR', help='where to write')
   parser.add_argument(
-    '--text', type=_path, metavar='FILE',
+    '--text', type=path, metavar='FILE',
     help='to compare on (default: a page of the documentation of Python)')
   parser.add_argument('--no-parity', action='store_true',
                       help='do not compare with transformers')
@@ -51,6 +55,7 @@ def act(options: argparse.Namespace) -> int:
   source = opened(options.path)
   if not isinstance(source, Original):
     raise UsageError(f'{options.path} is imported already; use it as it is')
+  _check_tokenizer(source)
   model = _imported(source, options.out)
   seconds, peak = time.monotonic() - started, memory.peak_bytes()
   for name, value in _facts(source, model, seconds, peak).items():
@@ -103,13 +108,21 @@ def _listed(names: tuple[str, ...]) -> str:
   return ', '.join(names[:4]) + rest
 
 
+def _check_tokenizer(source: Original) -> None:
+  """Refuses a damaged one before anything is written."""
+  from data.errors import MissingPackage
+  with contextlib.suppress(MissingPackage):
+    if source.tokenizer:
+      source.tokenizer.keeps  # noqa: B018
+
+
 def _tokenizer(model: Imported) -> str:
-  from data.errors import InputError
+  from data.errors import MissingPackage
   if model.tokenizer_file is None:
     return 'none'
   try:
     tokenizer = model.tokenizer
-  except InputError as error:
+  except MissingPackage as error:
     return f'{model.tokenizer_file[0]}: {error}'
   assert tokenizer
   keeps = ('keeps every text' if tokenizer.keeps
@@ -135,13 +148,10 @@ def _compare(model: Imported, source: Original, text: str) -> int:
   return 0 if row.passed else usage.FAILED
 
 
-def _text(path: Path) -> str:
+def _text(place: Path) -> str:
   try:
-    return path.read_text()
+    with place.open(encoding='utf-8') as file:
+      return file.read(LONGEST_TEXT)
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, 'strerror', None) or 'not UTF-8'
-    raise UsageError(f'--text={path} cannot be read ({reason})') from None
-
-
-def _path(text: str) -> Path:
-  return Path(text).expanduser()
+    raise UsageError(f'--text={place} cannot be read ({reason})') from None

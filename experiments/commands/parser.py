@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def one_of(kind: str, choices: Sequence[str]) -> Callable[[str], str]:
 def add_runs(parser: argparse.ArgumentParser) -> None:
   """Adds --runs."""
   parser.add_argument(
-    '--runs', type=_path, default=Path('runs'), metavar='FOLDER',
+    '--runs', type=path, default=Path('runs'), metavar='FOLDER',
     help='of all results (default: runs)')
 
 
@@ -147,5 +148,6 @@ def draft(options: argparse.Namespace) -> Plan:
                     options.runs)
 
 
-def _path(text: str) -> Path:
-  return Path(text).expanduser()
+def path(text: str) -> Path:
+  """A type of flag: a file or folder; `~` is home, `~name` that of a user."""
+  return Path(os.path.expanduser(text))

@@ -25,7 +25,12 @@ from experiments.exchange.shards import Piece, Pieces
 from model import count, pretrained
 from model.config import ModelConfig
 from model.pretrained import loading
-from model.pretrained.checkpoint import UnreadableModel, inside, json_object
+from model.pretrained.checkpoint import (
+  UnreadableModel,
+  inside,
+  json_object,
+  small_file,
+)
 from train import serialization
 
 RECORD = 'fathom.json'
@@ -191,7 +196,7 @@ def _vocabulary(folder: Path,
   if said is None:
     return None
   path = inside(folder, said['file'])
-  model = path.read_bytes()
+  model = small_file(path)
   if _sha256(model) != said['sha256']:
     raise UnreadableModel(f'{path}: is not what was written; {AGAIN}')
   return path.name, model

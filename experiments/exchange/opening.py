@@ -1,6 +1,7 @@
 """Opens a pretrained model, whatever lies there."""
 
 import functools
+import os
 from pathlib import Path
 
 from experiments.exchange import folder, original
@@ -18,7 +19,7 @@ def opened(path: str | Path) -> Opened:
   Raises:
     UnreadableModel: naming the file, field or tensor, and the fix.
   """
-  place = Path(path).expanduser()
+  place = Path(os.path.expanduser(path))
   if place.is_dir():
     files = sorted(each for each in place.iterdir() if each.is_file())
   elif place.is_file():

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from experiments.exchange.pretrained import Form, Opened, Params, shardings
 from experiments.exchange.sentences import Pooling
 from model.config import ConfigError
 from model.pretrained import hugging_face, loading
-from model.pretrained.checkpoint import UnreadableModel, inside
+from model.pretrained.checkpoint import UnreadableModel, inside, small_file
 from model.pretrained.hugging_face import Contents
 
 VOCABULARIES = ('tokenizer.json', 'tokenizer.model')  # the first that is there
@@ -57,12 +58,13 @@ def from_folder(path: Path) -> Original:
     UnreadableModel: naming the file or tensor, and the fix.
   """
   contents = hugging_face.read(path)
-  vocabulary = next((name for name in VOCABULARIES if (path / name).exists()),
-                    None)
+  vocabulary = next((name for name in VOCABULARIES
+                     if os.path.lexists(path / name)), None)
   pooling, normalized = sentences.read(path)
   return _original(
     path, 'hugging face', contents,
-    (vocabulary, inside(path, vocabulary).read_bytes()) if vocabulary else None,
+    (vocabulary, small_file(inside(path, vocabulary)))
+    if vocabulary else None,
     pooling, normalized)
 
 

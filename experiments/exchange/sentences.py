@@ -1,12 +1,17 @@
 """Sentence encoders: how one vector is made of a text."""
 
-import json
+import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from model.pretrained.checkpoint import UnreadableModel, inside, json_object
+from model.pretrained.checkpoint import (
+  UnreadableModel,
+  inside,
+  json_object,
+  json_value,
+)
 
 Pooling = Literal['', 'mean', 'cls']
 MODULES = 'modules.json'
@@ -25,13 +30,13 @@ def read(path: Path) -> tuple[Pooling, bool]:
   Raises:
     UnreadableModel: a file is damaged, or a name leads out of the folder.
   """
-  if not (path / MODULES).exists():
+  if not os.path.lexists(path / MODULES):
     return '', False
   modules = inside(path, MODULES)
   try:
     steps = {str(step['type']).rpartition('.')[2]: str(step['path'])
-             for step in json.loads(modules.read_bytes())}
-  except (ValueError, KeyError, TypeError) as error:
+             for step in json_value(modules)}
+  except (KeyError, TypeError) as error:
     raise UnreadableModel(f'{modules}: not a list of modules ({error!r}); '
                           'fetch the file again') from None
   if 'Pooling' not in steps or not steps.keys() <= STEPS:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,9 +51,9 @@ def load(path: str | Path, runs: str | Path = 'runs',
       axis.
     InputError, ConfigError: it is damaged.
   """
-  place = Path(path).expanduser()
+  place = Path(os.path.expanduser(path))
   if not place.exists() and re.fullmatch('[0-9a-f]{12}', str(path)):
-    place = Path(runs).expanduser() / 'trained' / str(path)
+    place = Path(os.path.expanduser(runs)) / 'trained' / str(path)
     if not place.exists():
       raise UsageError(f'{path}: no such run in {place.parent}; name another '
                        'folder of results with runs (--runs)')

@@ -4,6 +4,7 @@ Nothing in them is executed, and nothing is read before it is checked.
 """
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from model.config import ConfigError
 
 INDEX = 'model.safetensors.index.json'
-# Far more than a real config or index; JSON of any size is held whole.
-LARGEST_JSON = 64 * 2**20  # bytes
+# Far more than a real config, index or vocabulary; each is held whole.
+LARGEST = 64 * 2**20  # bytes
 # Files that hold pickles, which would be executed.
 PICKLES = ('.bin', '.pt', '.pth', '.ckpt', '.pkl')
 
@@ -122,7 +123,7 @@ class SafetensorsCheckpoint:
 
   def _index(self) -> Mapping[str, str]:
     """The file of each tensor, as the index has it; empty without one."""
-    if not (self.folder / INDEX).exists() or (
+    if not os.path.lexists(self.folder / INDEX) or (
         self.folder / 'model.safetensors').exists():
       return {}
     path = inside(self.folder, INDEX)
@@ -171,21 +172,46 @@ def inside(folder: Path, name: str) -> Path:
   return path
 
 
-def json_object(path: Path) -> dict[str, Any]:
+def small_file(path: Path) -> bytes:
+  """All of a file that is small: a config, a vocabulary.
+
+  Raises:
+    UnreadableModel: it is not, or cannot be read.
+  """
+  try:
+    with path.open('rb') as file:
+      found = file.read(LARGEST + 1)
+  except OSError as error:
+    raise UnreadableModel(f'{path}: cannot be read ({error.strerror}); let it '
+                          'be read (chmod), or fetch it again') from None
+  if len(found) > LARGEST:
+    raise UnreadableModel(f'{path}: more than {LARGEST:,} bytes, which is no '
+                          'config and no vocabulary; fetch the file again')
+  return found
+
+
+def json_value(path: Path) -> Any:
   """What a file of JSON says.
+
+  Raises:
+    UnreadableModel: it is too large, or no JSON.
+  """
+  try:
+    return json.loads(small_file(path))
+  except (ValueError, RecursionError) as error:
+    if isinstance(error, ConfigError):
+      raise
+    raise UnreadableModel(f'{path}: not JSON ({error}); fetch the file '
+                          'again') from None
+
+
+def json_object(path: Path) -> dict[str, Any]:
+  """An object that a file of JSON says.
 
   Raises:
     UnreadableModel: it is too large, no JSON, or no object.
   """
-  size = path.stat().st_size
-  if size > LARGEST_JSON:
-    raise UnreadableModel(f'{path}: {size:,} bytes are no config; fetch the '
-                          'file again')
-  try:
-    value = json.loads(path.read_bytes())
-  except (ValueError, RecursionError) as error:
-    raise UnreadableModel(f'{path}: not JSON ({error}); fetch the file '
-                          'again') from None
+  value = json_value(path)
   if not isinstance(value, dict):
     raise UnreadableModel(f'{path}: a JSON object {{…}} is expected, not '
                           f'{type(value).__name__}; fetch the file again')

@@ -40,7 +40,7 @@ class GGUFCheckpoint:
       UnreadableModel: no package `gguf`; not a GGUF file that is whole; an
         architecture, or a setting of one, that is not known here.
     """
-    self.path = pathlib.Path(path).expanduser()
+    self.path = pathlib.Path(path)
     try:
       from model.pretrained import gguf_file  # here: needs an extra
     except ImportError:
