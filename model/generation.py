@@ -21,6 +21,7 @@ from model.config import ConfigError, ModelConfig
 from model.decoding import Cache
 from model.language_model import Params
 from model.layout import Layout
+from model.rows import padded
 
 # What a row that has ended says.
 ENDED = -1
@@ -195,10 +196,7 @@ def _read(config: ModelConfig, layout: Layout, params: Params,
           texts: list[np.ndarray], cache: Cache) -> tuple[jax.Array, Cache]:
   """Reads prompts: logits of the token after each, and the cache."""
   length_B = np.array([len(ids_T) for ids_T in texts], np.int32)
-  width = _roomy(config, int(length_B.max()))
-  text_BT = np.zeros((len(texts), width), np.int32)
-  for row_T, ids_T in zip(text_BT, texts):
-    row_T[:len(ids_T)] = ids_T
+  text_BT, _ = padded(texts, _roomy(config, int(length_B.max())))
   logits_BV = jnp.zeros((len(texts), config.vocab_size))
   for begin in range(0, int(length_B.max()), PIECE):
     piece_BT = text_BT[:, begin:begin + PIECE]

@@ -6,6 +6,7 @@ both: where am I, what came before me, keep this for what comes next.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import jax
@@ -21,6 +22,24 @@ Positions: TypeAlias = np.ndarray | jax.Array
 
 # Arrays by name; those of all layers lead with N, as parameters do.
 Memory = dict[str, jax.Array]
+
+
+def padded(texts: Sequence[Any],
+           length: int = 0) -> tuple[np.ndarray, np.ndarray]:
+  """Token ids of texts of unequal length, as rows of one array.
+
+  Args:
+    texts: at least one, each a list of ids.
+    length: T, at least; or the longest text's.
+
+  Returns:
+    (B,T) int32, 0 behind the end of a row; and which of them are real.
+  """
+  size = max(length, *map(len, texts))
+  ids_BT = np.zeros((len(texts), size), np.int32)
+  valid_BT = np.arange(size) < np.array([[len(text)] for text in texts])
+  ids_BT[valid_BT] = np.concatenate(texts)
+  return ids_BT, valid_BT
 
 
 @jax.tree_util.register_dataclass

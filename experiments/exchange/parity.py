@@ -22,6 +22,7 @@ import model as models
 from data.errors import InputError
 from experiments.exchange import sentences
 from experiments.exchange.pretrained import Opened
+from model.rows import padded
 
 LIBRARIES = ('transformers', 'torch')
 # Float32 through a few dozen layers, another order of the sums: 1e-4 and less.
@@ -228,8 +229,4 @@ def _padded(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
   rows = [row for row in rows if len(row)]
   if not rows:
     raise InputError('--text: has no tokens; name a file with text')
-  length = max(map(len, rows))
-  valid_BT = np.arange(length) < np.array([[len(row)] for row in rows])
-  tokens_BT = np.zeros(valid_BT.shape, np.int32)
-  tokens_BT[valid_BT] = np.concatenate(rows)
-  return tokens_BT, valid_BT
+  return padded(rows)

@@ -3,6 +3,7 @@
 Parameters are used as they are: nothing is folded, centred or scaled.
 """
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,12 +19,13 @@ from data.text.tokenizer import Tokenizer
 from experiments.exchange import sentences
 from experiments.exchange.sentences import Pooling
 from experiments.machine.usage import UsageError
-from experiments.runs import intervention, prompt
+from experiments.runs import intervention
 from experiments.runs.intervention import Changes
 from experiments.runs.prompt import Prompts, Texts
 from experiments.runs.reading import Reading, Readings
 from experiments.runs.subject import Params
 from model import Layout, ModelConfig, generation
+from model.rows import padded
 from model.sites import Reduce
 from train import placement
 
@@ -32,47 +34,40 @@ Taps = str | Iterable[str] | Mapping[str, Reduce | None]
 EMBEDDED_TOGETHER = 32  # texts that `embed` reads at once
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Model:
   """What `fathom.load` returns.
 
   Attributes:
-    config: what the model is.
-    params: its parameters, a nested dict of arrays; those of the stack lead
-      with N.
+    config: what the model is, complete.
+    params: its parameters, a nested dict of arrays, as `model.init` returns
+      them; those of the stack lead with N.
     tokenizer: what its ids stand for; None where they are no text.
     name: what it was loaded from.
     pooling: how a sentence encoder makes one vector of a text's: 'mean', 'cls',
       or '' where it is none.
     normalized: whether those vectors have length 1.
     stored: of what type the parameters are in the file, where it is another's.
+    ids_only: why there is no tokenizer.
+    mesh: the devices that `params` are split over, if they are.
   """
 
-  def __init__(self, config: ModelConfig, params: Params,
-               tokenizer: Tokenizer | None = None, name: str = 'model',
-               pooling: Pooling = '', normalized: bool = False,
-               stored: str = '', speechless: str = '',
-               mesh: Mesh | None = None):
-    """Takes a model's parts.
+  config: ModelConfig
+  params: Params
+  tokenizer: Tokenizer | None = None
+  name: str = 'model'
+  pooling: Pooling = ''
+  normalized: bool = False
+  stored: str = ''
+  ids_only: str = 'its tokens are no text'
+  mesh: Mesh | None = None
 
-    Args:
-      config: complete.
-      params: as `model.init` returns them.
-      tokenizer: see the attributes, as for the rest.
-      name: likewise.
-      pooling: likewise.
-      normalized: likewise.
-      stored: likewise.
-      speechless: why there is no tokenizer.
-      mesh: the devices that `params` are split over, if they are.
-    """
-    self.config = config
-    self.params: Params = jax.tree.map(jnp.asarray, params)
-    self.tokenizer = tokenizer
-    self.name = name
-    self.pooling, self.normalized = pooling, normalized
-    self.stored = stored
-    self._layout = placement.layout(mesh) if mesh else Layout()
-    self._prompts = Prompts(config, tokenizer, name, speechless)
+  def __post_init__(self):
+    """Puts the parameters where they are used."""
+    self.params = jax.tree.map(jnp.asarray, self.params)
+    self._layout = placement.layout(self.mesh) if self.mesh else Layout()
+    self._prompts = Prompts(self.config, self.tokenizer, self.name,
+                            self.ids_only)
 
   def __repr__(self) -> str:
     config = self.config
@@ -115,7 +110,7 @@ class Model:
       ConfigError: no such site or layer.
     """
     rows, single = self._prompts.rows(text)
-    ids_BT, valid_BT = prompt.padded(rows)
+    ids_BT, valid_BT = padded(rows)
     reduces = _by_site(taps)
     out = _run(self.config, self._layout, tuple(reduces.items()), self.params,
                ids_BT, self._mask(valid_BT),
@@ -149,7 +144,7 @@ class Model:
     for first in range(0, len(rows), EMBEDDED_TOGETHER):
       # Shapes that come again, so that few are compiled.
       part = rows[first:first + EMBEDDED_TOGETHER]
-      ids_BT, valid_BT = prompt.padded(part, self._rounded(max(map(len, part))))
+      ids_BT, valid_BT = padded(part, self._rounded(max(map(len, part))))
       out = _run(self.config, self._layout, (), self.params, ids_BT,
                  self._mask(valid_BT), {})
       found.append(self._pool(out.x_BTD, valid_BT))

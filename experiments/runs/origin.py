@@ -111,7 +111,7 @@ def _trained(place: Path, run: str, mesh: Mesh | None) -> Model:
   params = _params(store, run, result)
   if mesh:
     params = jax.device_put(params, placement.parameter_shardings(params, mesh))
-  return Model(config, params, tokenizer, f'run {run}', speechless=why,
+  return Model(config, params, tokenizer, f'run {run}', ids_only=why,
                mesh=mesh)
 
 

@@ -23,22 +23,22 @@ class Prompts:
   """What turns texts into ids, and refuses what a model cannot read."""
 
   def __init__(self, config: ModelConfig, tokenizer: Tokenizer | None,
-               name: str, speechless: str = ''):
+               name: str, ids_only: str):
     """Says for which model.
 
     Args:
       config: the model's.
       tokenizer: None where it reads ids alone.
       name: of the model, for messages.
-      speechless: why there is no tokenizer.
+      ids_only: why there is no tokenizer.
     """
     self._config, self._tokenizer, self._name = config, tokenizer, name
-    self._speechless = speechless or 'its tokens are no text'
+    self._ids_only = ids_only
 
   def tokenize(self, text: str) -> np.ndarray:
     """Ids of a text, int32, with marks; raises UsageError where it has none."""
     if self._tokenizer is None:
-      raise UsageError(f'{self._name} reads ids alone: {self._speechless}; '
+      raise UsageError(f'{self._name} reads ids alone: {self._ids_only}; '
                        'give a list of ids instead of a text')
     if not isinstance(text, str) or _HALVES.search(text):
       raise UsageError(f'text: {text!r} is no text in Unicode; give a str '
@@ -99,13 +99,3 @@ class Prompts:
     if longest and len(row) > longest:
       raise UsageError(f'text: {len(row)} tokens, and {self._name} reads '
                        f'{longest} (model.max_length); give a shorter one')
-
-
-def padded(rows: Sequence[Sequence[int]],
-            length: int = 0) -> tuple[np.ndarray, np.ndarray]:
-  """Ids and whether they are real, (B,T), padded to the longest or more."""
-  size = max(length, *map(len, rows))
-  ids_BT = np.zeros((len(rows), size), np.int32)
-  valid_BT = np.arange(size) < np.array([[len(row)] for row in rows])
-  ids_BT[valid_BT] = np.concatenate(rows)
-  return ids_BT, valid_BT
