@@ -1,4 +1,4 @@
-"""How fast this machine trains, as ratios within one run.
+"""How fast this machine trains and writes, as ratios within one run.
 
     train       tokens per second of three sizes beside plain JAX, and MFU
     compile     compile time against n, scanned and as a run has it
@@ -6,6 +6,7 @@
     pmap        data-parallel training, compiled by jit and by pmap
     data        the share of training that waits for a streamed corpus
     checkpoint  what saving costs the loop
+    decode      a new token from memory, and by reading the text again
     sweep       a sweep beside one process for each of its runs
 
 Absolute times depend on who else uses the machine, so what is compared is
@@ -17,7 +18,8 @@ from collections.abc import Sequence
 
 from experiments.machine import platforms
 
-PARTS = ('train', 'compile', 'scaling', 'pmap', 'data', 'checkpoint', 'sweep')
+PARTS = ('train', 'compile', 'scaling', 'pmap', 'data', 'checkpoint', 'decode',
+         'sweep')
 SIZES = ('S', 'M', 'L')
 
 
@@ -29,6 +31,7 @@ def measure(parts: Sequence[str], sizes: Sequence[str],
   from experiments.bench import (
     compilation,
     data_wait,
+    decoding,
     pmap,
     saving,
     scaling,
@@ -43,6 +46,7 @@ def measure(parts: Sequence[str], sizes: Sequence[str],
     'pmap': lambda: pmap.report(seconds),
     'data': lambda: data_wait.report(sizes),
     'checkpoint': lambda: saving.report(sizes),
+    'decode': lambda: decoding.report(sizes, seconds),
     'sweep': sweeping.report,
   }
   for part in parts:

@@ -14,6 +14,7 @@ from experiments import bench
 from experiments.bench import (
   compilation,
   data_wait,
+  decoding,
   minimum,
   plain,
   pmap,
@@ -242,3 +243,10 @@ def test_processes_measure_side_by_side(monkeypatch):
   row = pmap.measure(small, 2, 0.0)
   assert finite(row)
   assert row.losses[0] == pytest.approx(row.losses[1], abs=1e-5)
+
+
+def test_a_token_from_memory_is_timed_beside_one_from_all_again():
+  takes = decoding.takes(TINY)
+  assert set(takes) == {'memory', 'again'}
+  # More than one text has room for.
+  assert all(take(2 * TINY.model.max_length) > 0 for take in takes.values())
