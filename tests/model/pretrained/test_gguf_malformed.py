@@ -196,7 +196,7 @@ def test_no_file(tmp_path):
 
 def test_no_package(tmp_path, monkeypatch):
   written(tmp_path / 'm.gguf')
-  monkeypatch.delitem(sys.modules, 'model.pretrained.gguf_file')
-  monkeypatch.delattr('model.pretrained.gguf_file')
+  monkeypatch.delitem(sys.modules, 'model.pretrained.gguf.file')
+  monkeypatch.delattr('model.pretrained.gguf.file')
   monkeypatch.setitem(sys.modules, 'gguf', None)
   assert "pip install -e '.[gguf]'" in message(tmp_path / 'm.gguf')

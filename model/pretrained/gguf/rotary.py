@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from model.pretrained.gguf_fields import Fields
+from model.pretrained.gguf.fields import Fields
 
 # Of every published Llama 3 (Meta, 2024), and what a file does not keep.
 _LOW, _HIGH = 1.0, 4.0

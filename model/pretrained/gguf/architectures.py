@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from model.pretrained.gguf_fields import Fields
-from model.pretrained.gguf_rope import rope
+from model.pretrained.gguf.fields import Fields
+from model.pretrained.gguf.rotary import rope
 
 Theirs = dict[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from model.pretrained.checkpoint import Tensor, UnreadableModel
-from model.pretrained.gguf_architectures import ARCHITECTURES
-from model.pretrained.gguf_fields import Fields
+from model.pretrained.gguf.architectures import ARCHITECTURES
+from model.pretrained.gguf.fields import Fields
 
 _LAYER = re.compile(r'blk\.(\d+)\.')
 
@@ -42,12 +42,12 @@ class GGUFCheckpoint:
     """
     self.path = pathlib.Path(path)
     try:
-      from model.pretrained import gguf_file  # here: needs an extra
+      from model.pretrained.gguf import file  # here: needs an extra
     except ImportError:
       raise UnreadableModel(
         f'{self.path}: needs the package gguf; install the extra gguf '
         "(pip install -e '.[gguf]')") from None
-    self.metadata, stored = gguf_file.opened(self.path)
+    self.metadata, stored = file.opened(self.path)
     fields = Fields(str(self.path), self.metadata)
     if fields.architecture not in ARCHITECTURES:
       raise fields.refuse(
