@@ -26,6 +26,10 @@ def names(family: Family, config: ModelConfig,
                             'too; remove one')
     own[spelled] = name
   expected = table.tensors(family.table(config), config)
+  for copy, original in family.copies.items():
+    # A file keeps one of two names of what is one tensor, not always the same.
+    if copy in own and copy not in expected and original not in own:
+      own[original] = own.pop(copy)
   for name, shape in expected.items():
     if name not in own:
       raise UnreadableModel(

@@ -187,6 +187,16 @@ def test_a_tied_head_may_be_there_too(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', ['gpt2', 'llama-tied', 'qwen2'])
+def test_a_tied_head_may_be_there_alone(tmp_path, name):
+  def rename(key):
+    tied = key.endswith(('wte.weight', 'embed_tokens.weight'))
+    return 'lm_head.weight' if tied else key
+
+  _, _, params = opened(changed(tmp_path, name, rename))
+  jax.tree.map(np.testing.assert_array_equal, params, original(name)[2])
+
+
+@pytest.mark.parametrize('name', ['gpt2', 'llama-tied', 'qwen2'])
 def test_a_head_of_its_own_is_read(tmp_path, name):
   head = {'lm_head.weight': 2 * embedding(name)}
   folder = changed(tmp_path, name, added=head, tie_word_embeddings=False)
