@@ -10,11 +10,12 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from model import decoding, parameterisation
 from model.config import ConfigError, ModelConfig
@@ -54,6 +55,26 @@ class Sampling:
     if not 0 < self.top_p <= 1:
       raise ConfigError(f'top_p: {self.top_p:g} must be above 0 and at most 1 '
                         '(all tokens)')
+
+
+class _Choice(NamedTuple):
+  """`Sampling` as compiled programs take it; another None is another program.
+
+  Attributes:
+    temperature: None: the most probable token.
+    top_p: None: all tokens.
+  """
+
+  temperature: ArrayLike | None
+  top_p: ArrayLike | None
+
+
+def _choice(sampling: Sampling) -> _Choice:
+  # What is smaller than any normal number is zero to XLA.
+  if sampling.temperature < SMALLEST:
+    return _Choice(None, None)
+  return _Choice(np.float32(sampling.temperature),
+                 np.float32(sampling.top_p) if sampling.top_p < 1 else None)
 
 
 def generate(config: ModelConfig, params: Params, prompts: Sequence[Any],
@@ -119,16 +140,14 @@ def _stream(config: ModelConfig, layout: Layout, params: Params,
             texts: list[np.ndarray], cache: Cache, more_B: np.ndarray,
             sampling: Sampling, key_B: jax.Array,
             stop: Sequence[int]) -> Iterator[np.ndarray]:
-  # What is smaller than any normal number is zero to XLA.
-  kind = (sampling.temperature < SMALLEST, sampling.top_p < 1)
-  how = (np.float32(sampling.temperature), np.float32(sampling.top_p))
+  choice = _choice(sampling)
   logits_BV, cache = _read(config, layout, params, texts, cache)
-  ahead_B = _choose(kind, how, logits_BV, key_B, cache.length_B)
+  ahead_B = _choose(choice, logits_BV, key_B, cache.length_B)
   for i in range(more_B.max()):
     next_B = ahead_B
     if i + 1 < more_B.max():
       # Devices work while the host hands out what they said.
-      ahead_B, cache = _step(config, layout, kind, how, params, next_B, cache,
+      ahead_B, cache = _step(config, layout, choice, params, next_B, cache,
                              key_B)
     said_B = np.where(i < more_B, np.asarray(next_B), ENDED)
     yield said_B
@@ -215,33 +234,30 @@ def _read_piece(config: ModelConfig, layout: Layout, params: Params,
   return jnp.where(count_B[:, None] > 0, logits_BV, before_BV), cache
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=6)
-def _step(config: ModelConfig, layout: Layout, kind: tuple[bool, bool],
-          how: tuple[jax.Array, jax.Array], params: Params, last_B: jax.Array,
-          cache: Cache, key_B: jax.Array) -> tuple[jax.Array, Cache]:
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=5)
+def _step(config: ModelConfig, layout: Layout, choice: _Choice, params: Params,
+          last_B: jax.Array, cache: Cache,
+          key_B: jax.Array) -> tuple[jax.Array, Cache]:
   """Reads the last token of each text, and chooses the next."""
   logits_BV, cache = decoding.predict(
     config, layout, params, last_B[:, None], cache, jnp.ones_like(last_B))
-  return _choose(kind, how, logits_BV, key_B, cache.length_B), cache
+  return _choose(choice, logits_BV, key_B, cache.length_B), cache
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _choose(kind: tuple[bool, bool], how: tuple[jax.Array, jax.Array],
-           logits_BV: jax.Array, key_B: jax.Array,
-           position_B: jax.Array) -> jax.Array:
-  greedy, nucleus = kind
-  if greedy:
+@jax.jit
+def _choose(choice: _Choice, logits_BV: jax.Array, key_B: jax.Array,
+            position_B: jax.Array) -> jax.Array:
+  if choice.temperature is None:
     return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
-  temperature, top_p = how
   uniform_B = jax.vmap(lambda key, position: jax.random.uniform(
     jax.random.fold_in(key, position)))(key_B, position_B)
   # From the largest on, whose quotient has to be exact: it can be vast.
   above_BV = logits_BV - logits_BV.max(axis=-1, keepdims=True)
-  return draw(above_BV / temperature, uniform_B, top_p if nucleus else None)
+  return draw(above_BV / choice.temperature, uniform_B, choice.top_p)
 
 
 def draw(logits_BV: jax.Array, uniform_B: jax.Array,
-         top_p: jax.Array | float | None = None) -> jax.Array:
+         top_p: ArrayLike | None = None) -> jax.Array:
   """The token that a number in [0, 1) falls on: (B,), int32.
 
   Args:
@@ -257,7 +273,7 @@ def draw(logits_BV: jax.Array, uniform_B: jax.Array,
                  dtype=jnp.int32)
 
 
-def _least(chance_BV: jax.Array, top_p: jax.Array | float) -> jax.Array:
+def _least(chance_BV: jax.Array, top_p: ArrayLike) -> jax.Array:
   """The largest chance such that those at least as large come to `top_p`.
 
   By halving, in the order of floats, which is that of their bits as integers:
