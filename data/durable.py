@@ -1,6 +1,7 @@
 """Files that are whole or not there, whatever ends the process."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -48,10 +49,21 @@ def folder(path: Path) -> Iterator[Path]:
       partial.mkdir()
       yield partial
       sync(partial)
-      partial.rename(path)
+      _rename(partial, path)
   finally:
     shutil.rmtree(partial, ignore_errors=True)
   sync(path.parent)
+
+
+def _rename(partial: Path, path: Path) -> None:
+  try:
+    partial.rename(path)
+  except OSError as error:
+    if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+      raise FileExistsError(
+        errno.EEXIST, 'written by another process meanwhile',
+        str(path)) from None
+    raise
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from data import durable
 from experiments.exchange import destination, shards
 from experiments.exchange.original import Original
 from experiments.exchange.pretrained import Opened, Params, shardings
+from experiments.exchange.sentences import Pooling
 from experiments.exchange.shards import Piece, Pieces
 from model import count, pretrained
-from model.config import ModelConfig
+from model.config import ConfigError, ModelConfig
 from model.pretrained import loading
 from model.pretrained.checkpoint import (
   UnreadableModel,
@@ -79,8 +81,25 @@ def read(folder: Path) -> Imported:
   Raises:
     UnreadableModel: naming the file, and the fix.
   """
-  record = recorded(folder)
   place = folder / RECORD
+  try:
+    return _imported(folder, place, recorded(folder))
+  except UnreadableModel:
+    raise
+  except ConfigError as error:
+    text = str(error)
+    raise UnreadableModel(text if text.startswith(str(place)) else
+                          f'{place}: {text}; {AGAIN}') from None
+  except (KeyError, TypeError, AttributeError, IndexError) as error:
+    raise UnreadableModel(f'{place}: is not what Fathom writes ({error!r}); '
+                          f'{AGAIN}') from None
+
+
+def _imported(folder: Path, place: Path, record: dict[str, Any]) -> Imported:
+  if record['pooling'] not in typing.get_args(Pooling) or not all(
+      isinstance(record[name], str)
+      for name in ('source', 'stored', 'fingerprint')):
+    raise TypeError('pooling, source, stored or fingerprint')
   family = pretrained.FAMILIES.get(record['family'])
   if family is None:
     raise UnreadableModel(f'{place}: family {record["family"]!r} is none of '

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.exchange import folder, original
 from experiments.exchange.pretrained import Opened
-from model.pretrained.checkpoint import UnreadableModel
+from model.pretrained.checkpoint import UnreadableModel, access
 
 __all__ = ['Opened', 'opened']
 
@@ -20,17 +20,18 @@ def opened(path: str | Path) -> Opened:
     UnreadableModel: naming the file, field or tensor, and the fix.
   """
   place = Path(os.path.expanduser(path))
-  if place.is_dir():
-    files = sorted(each for each in place.iterdir() if each.is_file())
-  elif place.is_file():
-    files = [place]
-  else:
-    raise UnreadableModel(f'{place}: no such file or folder; name a folder '
-                          'with config.json and *.safetensors, or a .gguf file'
-                          )
-  state = tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns)
-                for file in files)
-  return _opened(place, state)
+  with access(place):
+    if place.is_dir():
+      files = sorted(each for each in place.iterdir() if each.is_file())
+    elif place.is_file():
+      files = [place]
+    else:
+      raise UnreadableModel(
+        f'{place}: no such file or folder; name a folder with config.json and '
+        '*.safetensors, or a .gguf file')
+    state = tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns)
+                  for file in files)
+    return _opened(place, state)
 
 
 @functools.lru_cache(maxsize=8)

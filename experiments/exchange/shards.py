@@ -7,11 +7,13 @@ so that neither side ever holds more than a file.
 import bisect
 import dataclasses
 import functools
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from data import durable
@@ -20,6 +22,7 @@ from model.pretrained import buffers
 from model.pretrained.checkpoint import (
   Tensor,
   UnreadableModel,
+  access,
   headers,
   inside,
 )
@@ -93,7 +96,13 @@ def save(path: Path, tensors: Mapping[str, np.ndarray],
          metadata: dict[str, str] | None = None) -> None:
   """Writes a file of safetensors, which is on disk then."""
   with durable.named(path):
-    save_file(dict(tensors), path, metadata)
+    try:
+      save_file(dict(tensors), path, metadata)
+    except SafetensorError as error:
+      # A full disk, in words alone.
+      if not (number := re.search(r'os error (\d+)', str(error))):
+        raise
+      raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
     path.chmod(0o644)  # it was made for its owner alone
     durable.sync(path)
 
@@ -133,7 +142,8 @@ def _parameter(folder: Path, pieces: Sequence[Piece]) -> Parameter:
 def _rows(folder: Path, piece: Piece,
           index: tuple[slice, ...]) -> np.ndarray:
   # Opened anew, so that what was mapped of the file is given back.
-  with safe_open(folder / piece.file, framework='numpy') as file:
+  path = folder / piece.file
+  with access(path), safe_open(path, framework='numpy') as file:
     rows: np.ndarray = file.get_slice(piece.key)[index]
   return rows
 

@@ -22,6 +22,7 @@ from experiments.runs.loaded import Model
 from experiments.runs.store import Store
 from experiments.runs.subject import Params
 from model import ModelConfig
+from model.pretrained.checkpoint import access
 from train import Config, MeshConfig, placement, saved, serialization
 
 WHAT = ("a run's folder (RUNS/trained/ID) or its id, a folder that `fathom "
@@ -52,6 +53,12 @@ def load(path: str | Path, runs: str | Path = 'runs',
     InputError, ConfigError: it is damaged.
   """
   place = Path(os.path.expanduser(path))
+  with access(place):
+    return _load(path, place, runs, mesh)
+
+
+def _load(path: str | Path, place: Path, runs: str | Path,
+          mesh: Mapping[str, int] | None) -> Model:
   if not place.exists() and re.fullmatch('[0-9a-f]{12}', str(path)):
     place = Path(os.path.expanduser(runs)) / 'trained' / str(path)
     if not place.exists():

@@ -3,9 +3,10 @@
 Nothing in them is executed, and nothing is read before it is checked.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -90,7 +91,8 @@ class SafetensorsCheckpoint:
 
     The file is opened anew, so that what was mapped of it is given back.
     """
-    with safe_open(self._shard[name], framework='numpy') as file:
+    with access(self._shard[name]), safe_open(
+        self._shard[name], framework='numpy') as file:
       part = file.get_slice(name)[index]
     return np.asarray(part, np.float32)
 
@@ -172,18 +174,30 @@ def inside(folder: Path, name: str) -> Path:
   return path
 
 
+@contextlib.contextmanager
+def access(path: Path) -> Iterator[None]:
+  """Has a path named that cannot be read, or changes while it is.
+
+  Raises:
+    UnreadableModel: what reads it said so.
+  """
+  try:
+    yield
+  except (OSError, SafetensorError) as error:
+    place = getattr(error, 'filename', None) or path
+    reason = getattr(error, 'strerror', None) or error
+    raise UnreadableModel(f'{place}: cannot be read ({reason}); let it be read '
+                          '(chmod), or fetch it again') from None
+
+
 def small_file(path: Path) -> bytes:
   """All of a file that is small: a config, a vocabulary.
 
   Raises:
     UnreadableModel: it is not, or cannot be read.
   """
-  try:
-    with path.open('rb') as file:
-      found = file.read(LARGEST + 1)
-  except OSError as error:
-    raise UnreadableModel(f'{path}: cannot be read ({error.strerror}); let it '
-                          'be read (chmod), or fetch it again') from None
+  with access(path), path.open('rb') as file:
+    found = file.read(LARGEST + 1)
   if len(found) > LARGEST:
     raise UnreadableModel(f'{path}: more than {LARGEST:,} bytes, which is no '
                           'config and no vocabulary; fetch the file again')

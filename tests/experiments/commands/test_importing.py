@@ -161,6 +161,7 @@ def test_what_is_malformed_is_one_message_and_exit_code_2(
   (['nothing', '--out=OUT'], 'nothing: no such file or folder'),
   (['SOURCE', '--out=OUT', '--text=nothing.txt'], '--text=nothing.txt cannot'),
   (['~nobody-here/x', '--out=OUT'], '~nobody-here/x: no such file'),
+  (['SOURCE', '--out=CONFIG/x'], 'cannot be made'),
   (['SOURCE', '--out=SOURCE'], 'is there already, and is not overwritten'),
   (['CONFIG', '--out=OUT'], 'config.json'),
   (['SOURCE', '--out=OUT', '--config.seed=3'], 'takes no --config.')])

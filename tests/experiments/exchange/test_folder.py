@@ -1,9 +1,11 @@
 """An imported folder is the model that it was made of, or is refused."""
 
+import errno
 import json
 import math
 import os
 import re
+import resource
 import subprocess
 import sys
 import tracemalloc
@@ -15,6 +17,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import model as models
+from data import durable
 from data.errors import InputError
 from experiments.exchange import folder, original, shards
 from experiments.exchange.opening import opened
@@ -195,6 +198,15 @@ def test_a_byte_that_flips_is_refused_by_name(tmp_path):
     file='../ours/parameters-00001.safetensors'), 'not the plain name'),
   (lambda record: record['parameters']['norm/scale_D'][0].update(
     file='/etc/passwd'), 'not the plain name'),
+  (lambda record: record.pop('source'), "not what Fathom writes (KeyError('so"),
+  (lambda record: record.update(config=3), 'is not what Fathom writes'),
+  (lambda record: record.update(pooling='max'), 'is not what Fathom writes'),
+  (lambda record: record.update(fingerprint=None), 'is not what Fathom writes'),
+  (lambda record: record['config']['mixer'].update(n_heads=3), folder.RECORD),
+  (lambda record: record['parameters']['norm/scale_D'][0].update(shape=[]),
+   'is not what Fathom writes'),
+  (lambda record: record['parameters']['norm/scale_D'][0].update(more=1),
+   'is not what Fathom writes'),
   (lambda record: record.update(tokenizer={'file': '../x', 'sha256': ''}),
    'not the plain name')])
 def test_a_record_that_lies_is_refused(tmp_path, change, says):
@@ -279,6 +291,37 @@ def test_models_of_a_series_that_are_the_same_bytes_are_told(tmp_path):
   count = len(second.tensors)
   assert two == (f'{tmp_path / "step-2"} shares {count - 1} of the {count} '
                  'tensors')
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+  try:
+    with pytest.raises(OSError, match=r'x\.safetensors') as raised:
+      shards.save(tmp_path / 'x.safetensors', {'x': np.zeros(10**4)})
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert raised.value.errno == errno.EFBIG
+
+
+def test_who_comes_second_is_told(tmp_path):
+  with pytest.raises(FileExistsError, match='by another process'), (
+      durable.folder(tmp_path / 'ours')):
+    (tmp_path / 'ours' / 'theirs').mkdir(parents=True)
+  assert [path.name for path in tmp_path.iterdir()] == ['ours']
+
+
+def test_a_file_that_goes_away_is_named(tmp_path):
+  path = folders.write_folder(tmp_path / 'm', theirs(), arrays())
+  model = opened(path)
+  (path / 'model.safetensors').unlink()
+  with pytest.raises(UnreadableModel, match=r'model\.safetensors.*cannot be'):
+    model.params()
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+  with pytest.raises(UnreadableModel, match='cannot be read'):
+    opened('a' * 5000)
 
 
 def test_what_carries_nothing_of_ours_is_named(tmp_path):
