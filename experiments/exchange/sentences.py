@@ -16,13 +16,16 @@ from model.pretrained.checkpoint import (
 Pooling = Literal['', 'mean', 'cls']
 MODULES = 'modules.json'
 STEPS = {'Transformer', 'Pooling', 'Normalize'}
+# What changes a text before it is read, by the file that says it.
+CHANGES = {'sentence_bert_config.json': 'do_lower_case',
+           'config_sentence_transformers.json': 'default_prompt_name'}
 
 
 def read(path: Path) -> tuple[Pooling, bool]:
   """The pooling that sentence-transformers keeps beside an encoder.
 
-  Where it has a step that we do not compute (a dense layer, another pooling)
-  there is no such vector.
+  Where it has a step that we do not compute (a dense layer, another pooling, a
+  prompt before each text) there is no such vector.
 
   Returns:
     The pooling, '' for none; and whether the vector gets length 1.
@@ -40,6 +43,10 @@ def read(path: Path) -> tuple[Pooling, bool]:
     raise UnreadableModel(f'{modules}: not a list of modules ({error!r}); '
                           'fetch the file again') from None
   if 'Pooling' not in steps or not steps.keys() <= STEPS:
+    return '', False
+  if any(os.path.lexists(path / file) and
+         json_object(inside(path, file)).get(key)
+         for file, key in CHANGES.items()):
     return '', False
   place = path / steps['Pooling']
   if place.resolve().parent != path.resolve():

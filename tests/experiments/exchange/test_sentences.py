@@ -31,6 +31,18 @@ def test_pooling_is_what_the_modules_say(tmp_path, kinds, pooling, found):
   assert sentences.read(tmp_path) == found
 
 
+@pytest.mark.parametrize(('file', 'said', 'found'), [
+  ('sentence_bert_config.json', {'do_lower_case': True}, ''),
+  ('sentence_bert_config.json', {'do_lower_case': False}, 'mean'),
+  ('config_sentence_transformers.json', {'default_prompt_name': 'query'}, ''),
+  ('config_sentence_transformers.json', {'default_prompt_name': None}, 'mean')])
+def test_what_changes_a_text_first_is_not_computed(
+    tmp_path, file, said, found):
+  write(tmp_path, 'Transformer', 'Pooling', pooling=MEAN)
+  (tmp_path / file).write_text(json.dumps(said))
+  assert sentences.read(tmp_path)[0] == found
+
+
 def test_a_folder_without_modules_is_no_sentence_encoder(tmp_path):
   assert sentences.read(tmp_path) == ('', False)
 
