@@ -6,7 +6,6 @@ by their dotted path, those that vary within an arm of it.
 """
 
 import functools
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,7 @@ def read(path: str) -> pl.DataFrame:
   Raises:
     UsageError: there is none.
   """
-  file = Path(os.path.expanduser(path))
+  file = Path(path).expanduser()
   if file.is_dir() or not file.suffix:
     file /= 'results.parquet'
   try:
