@@ -13,10 +13,9 @@ from jax.sharding import Mesh
 import model
 from model import dims
 from model.config import ConfigError
+from model.language_model import Params
 from train import distributed, placement, programs
 from train.config import Config
-
-Params = dict[str, Any]
 
 # Parameters of another run, as host arrays without R.
 Load = Callable[[], Params]

@@ -16,8 +16,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from model import dims
 from model.config import ConfigError, ModelConfig
-
-Params = dict[str, Any]
+from model.language_model import Params
 
 # Where the vocabulary and the positions have their tables.
 TABLES = ('token_embedding', 'position_embedding', 'token_types',

@@ -12,9 +12,8 @@ import data
 import model
 from data.batch import Instance, Source, Writer
 from model import ModelConfig
+from model.language_model import Params
 from train.config import Config
-
-Params = dict[str, Any]
 
 
 def instance(config: Config, source: Source,

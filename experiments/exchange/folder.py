@@ -21,11 +21,12 @@ from jax.sharding import Mesh
 from data import durable
 from experiments.exchange import destination, shards
 from experiments.exchange.original import Original
-from experiments.exchange.pretrained import Opened, Params, shardings
+from experiments.exchange.pretrained import Opened, shardings
 from experiments.exchange.sentences import Pooling
 from experiments.exchange.shards import Piece, Pieces
 from model import count, pretrained
 from model.config import ConfigError, ModelConfig
+from model.language_model import Params
 from model.pretrained import loading
 from model.pretrained.checkpoint import (
   UnreadableModel,

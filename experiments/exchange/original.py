@@ -12,9 +12,10 @@ from jax.sharding import Mesh
 
 from data.errors import InputError
 from experiments.exchange import content, sentences
-from experiments.exchange.pretrained import Form, Opened, Params, shardings
+from experiments.exchange.pretrained import Form, Opened, shardings
 from experiments.exchange.sentences import Pooling
 from model.config import ConfigError
+from model.language_model import Params
 from model.pretrained import hugging_face, loading
 from model.pretrained.checkpoint import UnreadableModel, inside, small_file
 from model.pretrained.hugging_face import Contents

@@ -17,11 +17,12 @@ from data.batch import Source
 from experiments.exchange.opening import opened
 from experiments.runs import digest
 from experiments.runs.store import Store
-from experiments.runs.subject import Params, Row, Subject
+from experiments.runs.subject import Row, Subject
 from experiments.sweeps.algebra import Cell
 from experiments.sweeps.experiment import Part
 from experiments.sweeps.identity import run_id
 from experiments.sweeps.task import Pretrained, Task, Train
+from model.language_model import Params
 from train import programs
 from train.start import Load
 

@@ -23,8 +23,8 @@ from experiments.runs import intervention
 from experiments.runs.intervention import Changes
 from experiments.runs.prompt import Prompts, Texts
 from experiments.runs.reading import Reading, Readings
-from experiments.runs.subject import Params
 from model import Layout, ModelConfig, generation
+from model.language_model import Params
 from model.rows import padded
 from model.sites import Reduce
 from train import placement

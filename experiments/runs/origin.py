@@ -20,8 +20,8 @@ from experiments.machine import usage
 from experiments.machine.usage import UsageError
 from experiments.runs.loaded import Model
 from experiments.runs.store import Store
-from experiments.runs.subject import Params
 from model import ModelConfig
+from model.language_model import Params
 from model.pretrained.checkpoint import access
 from train import Config, MeshConfig, placement, saved, serialization
 

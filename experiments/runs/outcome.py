@@ -10,10 +10,11 @@ import numpy as np
 import train
 from experiments.runs import instrument, manifest
 from experiments.runs.store import Store
-from experiments.runs.subject import Params, Subject
+from experiments.runs.subject import Subject
 from experiments.sweeps import cost
 from experiments.sweeps.packing import Group
 from experiments.sweeps.task import Task
+from model.language_model import Params
 from train import distributed, loop, metrics, programs, serialization
 from train.config import Config
 from train.goodput import Goodput

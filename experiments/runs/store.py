@@ -26,8 +26,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data import durable
 from experiments.machine.usage import UsageError
-from experiments.runs.subject import Params
 from experiments.sweeps.packing import Group
+from model.language_model import Params
 
 SCHEMA = 3
 PARAMS = 'params.safetensors'

@@ -14,10 +14,9 @@ from experiments.exchange.opening import opened
 from experiments.sweeps import overrides
 from experiments.sweeps.task import Pretrained, Task, Train, model_of
 from model import ModelConfig
+from model.language_model import Params
 from train import programs, writing
 from train.config import Config
-
-Params = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
