@@ -95,9 +95,9 @@ def _facts(source: Original, model: Imported, seconds: float,
     'left out': _listed(source.left_out),
     'tokenizer': source.unknown_vocabulary or _tokenizer(model),
     'fingerprint': model.fingerprint,
-    'peak memory': f'{humanize.naturalsize(peak)}, {peak / size:.2f} of the '
-                   f'{humanize.naturalsize(size)} of the parameters in float32',
-    'seconds': f'{seconds:.1f}',
+    'peak memory': f'{humanize.naturalsize(peak)}, of which the parameters in '
+                   f'float32 are {humanize.naturalsize(size)}',
+    'time': f'{seconds:.1f} s',
     'folder': str(model.path)}
 
 
@@ -137,6 +137,7 @@ def _compare(model: Imported, source: Original, text: str) -> int:
     print(f'{"parity":<12} not compared: {" and ".join(missing)} cannot be '
           "imported (pip install -e '.[parity]')")
     return 0
+  print('Both compute the same text, which takes up to a minute.', flush=True)
   try:
     row = parity.compare(model, source, text)
   except parity.Unreadable as error:

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.commands import cluster
@@ -33,7 +34,8 @@ def fill(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--start', default='', metavar='PATH',
     help='a pretrained model to go on from (fathom import): its architecture '
-    "and tokenizer take the place of the config's")
+    "and tokenizer take the place of the config's; data and rates stay the "
+    "config's, and are high for it (--config.train.learning_rate=1e-5)")
   add_runs(parser)
   parser.add_argument(
     '--profile', type=_span, metavar='FIRST:LAST',
@@ -79,6 +81,7 @@ def _train(options: argparse.Namespace, task: Train, mine: Any) -> int:
         print('Another process trains this run: waiting for it.', flush=True)
     for sentence in listing.texts(plan):
       print(sentence, flush=True)
+    print(_outline(task, plan.folder), flush=True)
   code = execution.work(plan, lambda: _audience(options.config, config), mine,
                         options.profile)
   if mine and jax.process_index() > 0:
@@ -139,6 +142,20 @@ def peak_flops(config: Config) -> float:
   # A process's virtual devices share its cores.
   return (accelerators.measured_flops(dtype=config.model.dtype)
           * jax.process_count())
+
+
+def _outline(task: Train, folder: Path) -> str:
+  """What is going to be trained."""
+  from experiments.sweeps import cost
+  from experiments.sweeps.task import Pretrained
+  from train import loop
+  config = task.config
+  start = f' from {task.start.path}' if isinstance(
+    task.start, Pretrained) else ''
+  return (f'{cost.parameters(config.model):,} parameters{start}; '
+          f'{config.train.steps:,} steps of {loop.tokens(config):,} tokens, '
+          f'learning rate up to {config.train.learning_rate:g}.\n'
+          f'Run: {folder}')
 
 
 def _summary(plan: Plan, config: Config, result: Mapping[str, Any]) -> str:

@@ -16,7 +16,9 @@ whatever devices and however many processes there are now.
 
 import contextlib
 import dataclasses
+import functools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,8 @@ class Telling:
 
   Attributes:
     progress: of {run (the first), step, steps, tokens_per_second,
-      tokens_per_step, flops_per_second}, in every chunk.
+      tokens_per_step, flops_per_second, loss (nats a token in the steps that
+      were fetched last; of a single run)}, in every chunk.
     say: of a line for a person.
   """
 
@@ -111,12 +114,14 @@ class Executor:
     whole_mesh(shape, len(configs))
     goodput = Goodput(folder / 'goodput.json' if first else None)
     goodput.seconds['start'] = next(self.starting, 0.0)
+    losses: deque[float] = deque(maxlen=1)  # in the steps fetched last
     profile = self.trace and Profile(*self.trace, folder / 'profile')
     hooks = train.Hooks(
       goodput, self.preemption.told,
       on_saved=lambda step: self.telling.say(f'saved step {step}'),
-      on_line=self._line, profile=profile or NoProfile(),
-      progress=self._progress(group, shape))
+      on_line=functools.partial(self._line, losses),
+      profile=profile or NoProfile(),
+      progress=self._progress(group, shape, losses))
     with contextlib.ExitStack() as stack:
       if profile:
         stack.callback(profile.close)
@@ -141,7 +146,7 @@ class Executor:
     loads = [instrument.start(self.store, task) for task in group.tasks]
     return [load for load in loads if load] or None
 
-  def _progress(self, group: Group, shape: Config
+  def _progress(self, group: Group, shape: Config, losses: deque[float]
                 ) -> Callable[[int, float], None]:
     tokens_per_step = len(group.ids) * loop.tokens(shape)
     flops = outcome.flops_per_token(shape)
@@ -150,17 +155,22 @@ class Executor:
       self.telling.progress({
         'run': group.ids[0], 'step': step, 'steps': shape.train.steps,
         'tokens_per_second': rate, 'tokens_per_step': tokens_per_step,
-        'flops_per_second': rate * flops})
+        'flops_per_second': rate * flops,
+        'loss': losses[-1] if losses else None})
       if self.peers:
         self.peers.at(step)
 
     return progress
 
-  def _line(self, line: dict[str, Any]) -> None:
+  def _line(self, losses: deque[float], line: dict[str, Any]) -> None:
     log.info('%s', line)
     # Of runs side by side a mean says little, and each has its curve.
-    if line['split'] != 'train' and len(line['loss']) == 1:
-      loss = np.mean(np.array(line['loss'], float))
+    if len(line['loss']) > 1:
+      return
+    loss = float(np.mean(np.array(line['loss'], float)))
+    if line['split'] == 'train':
+      losses.append(loss)
+    else:
       what = f'{line.get("source", "")} {line["split"]} loss'.strip()
       self.telling.say(f'step {line["step"]}: {what} {loss:.4f}')
 

@@ -62,7 +62,12 @@ class RunProgress:
 
   def __call__(self, state: Mapping[str, Any]) -> None:
     """Shows how far a run is, and how fast."""
+    loss, speed = state['loss'], state['tokens_per_second']
+    words = [] if loss is None else [f'loss {loss:.4f}']
+    # The first steps are compiled with, and say nothing of the speed.
+    words += [f'{rate(speed, "tokens")}, MFU '
+              f'{state["flops_per_second"] / self._peak:.1%}'
+              ] if speed else ['compiled']
     self._display.update(
       state['step'] / state['steps'], f'step {state["step"]}/{state["steps"]}',
-      f'{rate(state["tokens_per_second"], "tokens")}, MFU '
-      f'{state["flops_per_second"] / self._peak:.1%}')
+      ', '.join(words))

@@ -24,11 +24,16 @@ FREE = ('model.vocab_size', 'model.max_length', 'model.dtype',
 def adopted(config: Config, path: str) -> Config:
   """A config with the model of a pretrained one.
 
-  How fast it is computed stays as the config says, and in which dtype.
+  How fast it is computed stays as the config says, and in which dtype. Its
+  steps are long, and the first losses tell whether the rate is too high, so
+  each step is told of.
   """
   own = config.model
-  return dataclasses.replace(config, model=dataclasses.replace(
-    opened(path).config, unroll=own.unroll, remat=own.remat, dtype=own.dtype))
+  return dataclasses.replace(
+    config, model=dataclasses.replace(
+      opened(path).config, unroll=own.unroll, remat=own.remat,
+      dtype=own.dtype),
+    train=dataclasses.replace(config.train, chunk_steps=1))
 
 
 def tokens(config: Config, texts: Mapping[str, str],
