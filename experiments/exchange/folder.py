@@ -117,8 +117,9 @@ def _imported(folder: Path, place: Path, record: dict[str, Any]) -> Imported:
   return Imported(
     path=folder, form='imported', family=family.name, config=config,
     stored=record['stored'], pooling=record['pooling'],
-    normalized=record['normalized'], source=record['source'],
-    recorded=record['fingerprint'], tensors=record['tensors'], pieces=pieces,
+    normalized=record['normalized'], longest=record['longest'],
+    source=record['source'], recorded=record['fingerprint'],
+    tensors=record['tensors'], pieces=pieces,
     tokenizer_file=_vocabulary(folder, record['tokenizer']))
 
 
@@ -172,7 +173,7 @@ def write(model: Original, out: Path,
       'parameters': {path: [dataclasses.asdict(piece) for piece in own]
                      for path, own in pieces.items()},
       'tokenizer': vocabulary, 'pooling': model.pooling,
-      'normalized': model.normalized}))
+      'normalized': model.normalized, 'longest': model.longest}))
     durable.write_json(folder / RECORD, {**record,
                                          'checksum': _checksum(record)})
   return read(out)

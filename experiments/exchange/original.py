@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 from data.errors import InputError
 from experiments.exchange import content, sentences
 from experiments.exchange.pretrained import Form, Opened, shardings
-from experiments.exchange.sentences import Pooling
 from model.config import ConfigError
 from model.language_model import Params
 from model.pretrained import hugging_face, loading
@@ -61,12 +60,10 @@ def from_folder(path: Path) -> Original:
   contents = hugging_face.read(path)
   vocabulary = next((name for name in VOCABULARIES
                      if os.path.lexists(path / name)), None)
-  pooling, normalized = sentences.read(path)
   return _original(
     path, 'hugging face', contents,
     (vocabulary, small_file(inside(path, vocabulary)))
-    if vocabulary else None,
-    pooling, normalized)
+    if vocabulary else None, sentences.read(path))
 
 
 def from_gguf(path: Path) -> Original:
@@ -92,8 +89,8 @@ def from_gguf(path: Path) -> Original:
 
 
 def _original(path: Path, form: Form, contents: Contents,
-              vocabulary: tuple[str, bytes] | None, pooling: Pooling = '',
-              normalized: bool = False,
+              vocabulary: tuple[str, bytes] | None,
+              vector: sentences.Vector = sentences.NONE,
               unknown_vocabulary: str = '') -> Original:
   tensors, used = contents.checkpoint.tensors, contents.names.values()
   dtypes = collections.Counter(tensors[name].dtype for name in used)
@@ -103,7 +100,7 @@ def _original(path: Path, form: Form, contents: Contents,
     path=path, form=form, family=contents.family.name,
     config=dataclasses.replace(contents.config, unroll=1), stored=stored,
     tokenizer_file=vocabulary, unknown_vocabulary=unknown_vocabulary,
-    pooling=pooling, normalized=normalized, contents=contents,
+    **vector._asdict(), contents=contents,
     left_out=tuple(sorted(tensors.keys() - set(used))))
 
 

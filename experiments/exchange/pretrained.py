@@ -38,6 +38,8 @@ class Opened(abc.ABC):
       the same.
     pooling: how a sentence encoder makes one vector of many; '' for others.
     normalized: whether that vector gets length 1.
+    longest: tokens of a text that it is made of at most; 0: all that the model
+      reads.
   """
 
   path: Path
@@ -49,6 +51,7 @@ class Opened(abc.ABC):
   unknown_vocabulary: str = ''
   pooling: Pooling = ''
   normalized: bool = False
+  longest: int = 0
 
   @functools.cached_property
   def tokenizer(self) -> Tokenizer | None:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -15,26 +15,41 @@ from model.pretrained.checkpoint import (
 
 Pooling = Literal['', 'mean', 'cls']
 MODULES = 'modules.json'
+SETTINGS = 'sentence_bert_config.json'
 STEPS = {'Transformer', 'Pooling', 'Normalize'}
 # What changes a text before it is read, by the file that says it.
-CHANGES = {'sentence_bert_config.json': 'do_lower_case',
+CHANGES = {SETTINGS: 'do_lower_case',
            'config_sentence_transformers.json': 'default_prompt_name'}
 
 
-def read(path: Path) -> tuple[Pooling, bool]:
-  """The pooling that sentence-transformers keeps beside an encoder.
+class Vector(NamedTuple):
+  """How one vector is made of a text.
+
+  Attributes:
+    pooling: 'mean' over its positions, 'cls', its first, or '' for none.
+    normalized: whether the vector gets length 1.
+    longest: tokens of a text at most, marks included; 0: what the model reads.
+  """
+
+  pooling: Pooling = ''
+  normalized: bool = False
+  longest: int = 0
+
+
+NONE = Vector()
+
+
+def read(path: Path) -> Vector:
+  """What sentence-transformers keeps beside an encoder.
 
   Where it has a step that we do not compute (a dense layer, another pooling, a
   prompt before each text) there is no such vector.
-
-  Returns:
-    The pooling, '' for none; and whether the vector gets length 1.
 
   Raises:
     UnreadableModel: a file is damaged, or a name leads out of the folder.
   """
   if not os.path.lexists(path / MODULES):
-    return '', False
+    return NONE
   modules = inside(path, MODULES)
   try:
     steps = {str(step['type']).rpartition('.')[2]: str(step['path'])
@@ -43,11 +58,11 @@ def read(path: Path) -> tuple[Pooling, bool]:
     raise UnreadableModel(f'{modules}: not a list of modules ({error!r}); '
                           'fetch the file again') from None
   if 'Pooling' not in steps or not steps.keys() <= STEPS:
-    return '', False
+    return NONE
   if any(os.path.lexists(path / file) and
          json_object(inside(path, file)).get(key)
          for file, key in CHANGES.items()):
-    return '', False
+    return NONE
   place = path / steps['Pooling']
   if place.resolve().parent != path.resolve():
     raise UnreadableModel(f'{modules}: {steps["Pooling"]!r} is not the plain '
@@ -57,7 +72,22 @@ def read(path: Path) -> tuple[Pooling, bool]:
     if name.startswith('pooling_mode_') and value is True}
   found: Pooling = ('mean' if kinds == {'pooling_mode_mean_tokens'} else
                     'cls' if kinds == {'pooling_mode_cls_token'} else '')
-  return found, bool(found) and 'Normalize' in steps
+  if not found:
+    return NONE
+  return Vector(found, 'Normalize' in steps, _longest(path))
+
+
+def _longest(path: Path) -> int:
+  if not os.path.lexists(path / SETTINGS):
+    return 0
+  file = inside(path, SETTINGS)
+  found = json_object(file).get('max_seq_length')
+  if found is None:
+    return 0
+  if type(found) is not int or found < 1:
+    raise UnreadableModel(f'{file}: max_seq_length is {found!r}, and not a '
+                          'number of tokens; fetch the file again')
+  return found
 
 
 def pooled(x_BTD: np.ndarray, valid_BT: np.ndarray, pooling: Pooling,

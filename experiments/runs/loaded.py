@@ -6,7 +6,7 @@ Parameters are used as they are: nothing is folded, centred or scaled.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -47,6 +47,8 @@ class Model:
     pooling: how a sentence encoder makes one vector of a text's: 'mean', 'cls',
       or '' where it is none.
     normalized: whether those vectors have length 1.
+    longest: tokens of a text that they are made of at most; 0: all that the
+      model reads.
     stored: of what type the parameters are in the file, where it is another's.
     ids_only: why there is no tokenizer.
     mesh: the devices that `params` are split over, if they are.
@@ -58,6 +60,7 @@ class Model:
   name: str = 'model'
   pooling: Pooling = ''
   normalized: bool = False
+  longest: int = 0
   stored: str = ''
   ids_only: str = 'its tokens are no text'
   mesh: Mesh | None = None
@@ -116,7 +119,8 @@ class Model:
                ids_BT, self._mask(valid_BT),
                intervention.edits(self.config, edits, ids_BT.shape))
     logits_BTV = out.logits_BTV if out.logits_BTV.shape[-1] else None
-    embedding_BD = self._pool(out.x_BTD, valid_BT) if self.pooling else None
+    embedding_BD = (self._pool(out.x_BTD, valid_BT)
+                    if self.pooling and not self._too_long(rows) else None)
     tokens = [[self._prompts.token(i) for i in row] for row in rows]
     if single:
       # A function's result need not lead with B.
@@ -140,6 +144,9 @@ class Model:
         f'{self.name} says nothing of how a text becomes one vector; take it '
         "from run(text, taps=['resid_post'])")
     rows, single = self._prompts.rows(text)
+    if most := self._too_long(rows):
+      raise UsageError(f'a text of {most} tokens, and {self.name} makes vectors'
+                       f' of {self.longest} at most; shorten it')
     found = []
     for first in range(0, len(rows), EMBEDDED_TOGETHER):
       # Shapes that come again, so that few are compiled.
@@ -223,6 +230,11 @@ class Model:
   def _mask(self, valid_BT: np.ndarray) -> np.ndarray | None:
     # What looks back alone never sees the padding behind it.
     return None if self.config.mask == 'causal' else valid_BT
+
+  def _too_long(self, rows: Sequence[Sequence[int]]) -> int:
+    """Tokens of the longest text, where no vector is made of it; else 0."""
+    most = max(map(len, rows))
+    return most if self.longest and most > self.longest else 0
 
   def _rounded(self, length: int) -> int:
     return min(max(16, 1 << (length - 1).bit_length()),

@@ -100,7 +100,8 @@ def _pretrained(opened: Opened, mesh: Mesh | None) -> Model:
   except InputError as error:
     tokenizer, why = None, f'its tokenizer cannot be opened ({error})'
   return Model(opened.config, opened.params(mesh), tokenizer, opened.path.name,
-               opened.pooling, opened.normalized, opened.stored, why, mesh)
+               opened.pooling, opened.normalized, opened.longest, opened.stored,
+               why, mesh)
 
 
 def _trained(place: Path, run: str, mesh: Mesh | None) -> Model:

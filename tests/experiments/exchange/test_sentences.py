@@ -21,11 +21,11 @@ def write(path, *kinds, pooling=None, place='1_Pooling'):
 
 
 @pytest.mark.parametrize(('kinds', 'pooling', 'found'), [
-  (('Transformer', 'Pooling', 'Normalize'), MEAN, ('mean', True)),
-  (('Transformer', 'Pooling'), CLS, ('cls', False)),
-  (('Transformer', 'Pooling', 'Normalize'), BOTH, ('', False)),
-  (('Transformer', 'Pooling', 'Dense'), MEAN, ('', False)),
-  (('Transformer',), None, ('', False))])
+  (('Transformer', 'Pooling', 'Normalize'), MEAN, ('mean', True, 0)),
+  (('Transformer', 'Pooling'), CLS, ('cls', False, 0)),
+  (('Transformer', 'Pooling', 'Normalize'), BOTH, ('', False, 0)),
+  (('Transformer', 'Pooling', 'Dense'), MEAN, ('', False, 0)),
+  (('Transformer',), None, ('', False, 0))])
 def test_pooling_is_what_the_modules_say(tmp_path, kinds, pooling, found):
   write(tmp_path, *kinds, pooling=pooling)
   assert sentences.read(tmp_path) == found
@@ -43,8 +43,19 @@ def test_what_changes_a_text_first_is_not_computed(
   assert sentences.read(tmp_path)[0] == found
 
 
+def test_vectors_are_of_texts_up_to_a_length(tmp_path):
+  write(tmp_path, 'Transformer', 'Pooling', pooling=MEAN)
+  settings = tmp_path / sentences.SETTINGS
+  settings.write_text('{"max_seq_length": 256}')
+  assert sentences.read(tmp_path) == ('mean', False, 256)
+  for wrong in ('"256"', '0', 'true'):
+    settings.write_text(f'{{"max_seq_length": {wrong}}}')
+    with pytest.raises(UnreadableModel, match='and not a number'):
+      sentences.read(tmp_path)
+
+
 def test_a_folder_without_modules_is_no_sentence_encoder(tmp_path):
-  assert sentences.read(tmp_path) == ('', False)
+  assert sentences.read(tmp_path) == ('', False, 0)
 
 
 def test_modules_that_lead_elsewhere_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 """A model that was loaded reads texts, shows its inside and takes edits."""
 
 
+import dataclasses
 import functools
 
 import jax
@@ -199,6 +200,12 @@ def test_an_encoder_makes_one_vector_of_a_text(pooling):
     one_D = x_TD[0] if pooling == 'cls' else x_TD.mean(0)
     np.testing.assert_allclose(expected, one_D / np.linalg.norm(one_D),
                                rtol=1e-4, atol=1e-5)
+  short = dataclasses.replace(held, longest=len('another'))
+  np.testing.assert_array_equal(short.embed('one'), held.embed('one'))
+  assert short.run(texts).embedding_BD is None
+  with pytest.raises(UsageError, match='12 tokens, and encoder makes vectors of'
+                                       ' 7 at most'):
+    short.embed(texts)
 
 
 @pytest.mark.parametrize(('text', 'says'), [
