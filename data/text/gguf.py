@@ -16,6 +16,7 @@ _SPACE = '\u2581'
 
 # Kinds of pieces, numbered as in SentencePiece.
 _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 2, 3, 4, 6
+_KINDS_OF_PIECES = frozenset(range(1, 7))
 
 # From tokenizer.json of Llama 3 (Meta, 2024) and of Qwen2 (Alibaba, 2024);
 # they differ in how many digits go together.
@@ -248,6 +249,9 @@ def _pieces(metadata: Mapping[str, Any]) -> tuple[list[str], list[int]]:
   if len(types) != len(tokens):
     raise InputError(f'{_PREFIX}token_type: {len(types)} of {len(tokens)} '
                      'pieces; download the file again')
+  if unknown := set(types) - _KINDS_OF_PIECES:
+    raise InputError(f'{_PREFIX}token_type: {min(unknown)} is no kind of piece '
+                     '(1 to 6); download the file again')
   return tokens, types
 
 

@@ -44,6 +44,6 @@ def act(options: argparse.Namespace) -> int:
   size = count.parameters(expression.config).total
   print(f'{kind}: {size:,} parameters, float32.')
   if model.tokenizer is None:
-    print('Without a tokenizer: the model does not read texts.')
+    print(f'Without a tokenizer: {model.ids_only}.')
   print(f'transformers.AutoModelForCausalLM.from_pretrained({str(out)!r})')
   return 0

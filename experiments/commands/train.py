@@ -32,7 +32,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('config', nargs='?', default='', metavar='CONFIG',
                       help='what to train (fathom list)')
   parser.add_argument(
-    '--start', default='', metavar='PATH',
+    '--start', metavar='PATH',
     help='a pretrained model to go on from (fathom import): its architecture '
     "and tokenizer take the place of the config's; data and rates stay the "
     "config's, and are high for it (--config.train.learning_rate=1e-5)")
@@ -51,6 +51,9 @@ def act(options: argparse.Namespace) -> int:
   from experiments.sweeps import configs, parent
   from experiments.sweeps.task import Pretrained, Train
   base, texts = configs.named(options.config), options.texts
+  if options.start == '':  # such as a variable that is not set
+    raise UsageError('--start= names nothing; give the path of a model, or '
+                     'leave the flag out')
   if options.start:
     base = parent.adopted(base, options.start)
     texts = parent.tokens(base, texts, options.start)

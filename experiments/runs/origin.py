@@ -1,7 +1,6 @@
 """Where a model is loaded from: a run of ours, or what others have trained."""
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -22,7 +21,12 @@ from experiments.runs.loaded import Model
 from experiments.runs.store import Store
 from model import ModelConfig
 from model.language_model import Params
-from model.pretrained.checkpoint import access
+from model.pretrained.checkpoint import (
+  UnreadableModel,
+  access,
+  inside,
+  json_object,
+)
 from train import Config, MeshConfig, placement, saved, serialization
 
 WHAT = ("a run's folder (RUNS/trained/ID) or its id, a folder that `fathom "
@@ -78,7 +82,11 @@ def _load(path: str | Path, place: Path, runs: str | Path,
 
 def _mesh(axes: Mapping[str, int]) -> Mesh:
   sizes = dict.fromkeys(('data', 'fsdp', 'tensor'), 1)
-  for axis in axes:
+  if not isinstance(axes, Mapping) or not all(
+      isinstance(size, int) for size in axes.values()):
+    raise UsageError(f'mesh: {axes!r} is no number of devices along each axis; '
+                     "give a dict such as {'fsdp': 4}")
+  for axis in map(str, axes):
     usage.choose('mesh: axis', axis, list(sizes))
   sizes.update(axes)
   return placement.make_mesh(MeshConfig(
@@ -88,8 +96,8 @@ def _mesh(axes: Mapping[str, int]) -> Mesh:
 def _run(place: Path) -> str:
   """The id of the run whose folder this is; '' where it is none."""
   for name in ('result.json', 'config.json'):
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-      return str(json.loads((place / name).read_text())['run'])
+    with contextlib.suppress(UnreadableModel, KeyError):
+      return str(json_object(inside(place, name))['run'])
   return ''
 
 

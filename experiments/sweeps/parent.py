@@ -67,7 +67,7 @@ def _tokenizer(parent: Opened) -> str:
     raise UsageError(
       f'{parent.path}: its tokenizer lies in no file of its own; import it '
       f'(fathom import {parent.path} --out=DIR) and start from DIR')
-  return str(file)
+  return str(file.absolute())  # the run may be read from another folder
 
 
 def check(task: Train) -> None:

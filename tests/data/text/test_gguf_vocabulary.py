@@ -191,6 +191,8 @@ def test_capitals_in_the_pieces_show_that_letters_are_kept():
   ({'tokenizer.ggml.tokens': None}, ['tokenizer.ggml.tokens', 'missing']),
   ({'tokenizer.ggml.tokens': [1, 2]}, ['tokenizer.ggml.tokens', 'list of str']),
   ({'tokenizer.ggml.token_type': [1]}, ['tokenizer.ggml.token_type', '1 of']),
+  ({'tokenizer.ggml.tokens': ['a', 'b'], 'tokenizer.ggml.token_type': [1, 99]},
+   ['tokenizer.ggml.token_type', '99 is no kind']),
   ({'tokenizer.ggml.merges': ['a', 'b c']}, ['tokenizer.ggml.merges']),
   ({'tokenizer.ggml.add_eos_token': True, 'tokenizer.ggml.eos_token_id': 10**9},
    ['tokenizer.ggml.eos_token_id', '1000000000'])])

@@ -284,6 +284,12 @@ def test_a_model_on_several_devices_is_the_same(axes, loaded, runs):
     loaded.generate(TEXT, 4, temperature=0))
 
 
+@pytest.mark.parametrize('mesh', [3, {'fsdp': 1.5}, {'fsdp': '2'}])
+def test_a_mesh_is_numbers_by_axis(mesh):
+  with pytest.raises(UsageError, match=r'mesh: .* is no number of devices'):
+    fathom.load('.', mesh=mesh)
+
+
 def test_a_mesh_has_the_axes_that_there_are(loaded, runs):
   with pytest.raises(UsageError, match=r"mesh: axis 'fdsp'.*did you mean fsdp"):
     fathom.load(loaded.name.removeprefix('run '), runs, {'fdsp': 2})

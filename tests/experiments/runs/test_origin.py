@@ -1,6 +1,7 @@
 """What can be loaded is loaded; all else is one message."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from data.text import corpus
 from experiments.exchange.opening import opened
 from experiments.machine.usage import UsageError
 from experiments.runs.store import Store
-from model import AttentionConfig, ModelConfig
+from model import AttentionConfig, ConfigError, ModelConfig
 from train import Config
 
 REFERENCES = Path(__file__).parents[2] / 'model' / 'pretrained' / 'references'
@@ -93,6 +94,17 @@ def test_what_others_have_trained_is_opened(tmp_path):
   assert held.run([1]).tokens == ['1']
   with pytest.raises(UsageError, match='its tokenizer cannot be opened'):
     held.run('text')
+
+
+@pytest.mark.parametrize('spoil', [
+  lambda path: path.write_text('[' * 10**5),
+  lambda path: os.mkfifo(path), lambda path: path.symlink_to('/dev/zero')])
+def test_a_config_that_no_run_wrote_is_not_read_for_a_run(spoil, tmp_path):
+  folder = shutil.copytree(REFERENCES / 'llama', tmp_path / 'mine')
+  (folder / 'config.json').unlink()
+  spoil(folder / 'config.json')
+  with pytest.raises(ConfigError, match=r'json: (not JSON|no such file)'):
+    fathom.load(folder)
 
 
 def test_what_is_no_model_is_one_message(tmp_path):
