@@ -4,7 +4,7 @@ import dataclasses
 
 from data import DataConfig
 from data.sources.text import TextConfig
-from experiments.sweeps import overrides
+from experiments.sweeps import flags, overrides
 from model import AttentionConfig, LearnedPosition, ModelConfig
 from train import Config, MeshConfig, TrainConfig, programs
 
@@ -34,6 +34,6 @@ def single(config: Config) -> Config:
 def arguments(config: Config) -> list[str]:
   """The config as overrides of the default one."""
   default = {path: value for path, _, value in overrides.leaves(Config())}
-  return [f'{overrides.PREFIX}{path}={value}'
+  return [f'{flags.PREFIX}{path}={value}'
           for path, _, value in overrides.leaves(config)
           if value != default[path]]

@@ -26,7 +26,7 @@ import numpy as np
 from experiments.bench import minimum, plain
 from experiments.foresight import collectives
 from experiments.machine import process
-from experiments.sweeps import overrides
+from experiments.sweeps import flags, overrides
 from train import Config, distributed, placement, programs
 
 
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str]) -> None:
   """Answers until standard input ends."""
   process.end_with(os.getppid())
   kind, *rest = arguments
-  texts, _ = overrides.split(rest)
+  texts, _ = flags.split(rest)
   config = overrides.replace(Config(), overrides.parse(Config(), texts))
   training = KINDS[kind](config)
   for line in sys.stdin:

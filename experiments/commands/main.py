@@ -16,7 +16,7 @@ from typing import NoReturn
 from experiments.commands.parser import Parser
 from experiments.machine import process, usage
 from experiments.machine.usage import UsageError
-from experiments.sweeps import overrides
+from experiments.sweeps import flags
 
 VERBS = ('run', 'plan', 'power', 'status', 'results', 'report', 'config',
          'sweep', 'init', 'list', 'claims', 'train', 'data', 'import', 'export',
@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
   Raises:
     UsageError: naming the argument and the nearest match.
   """
-  texts, rest = overrides.split(arguments)
+  texts, rest = flags.split(arguments)
   if rest and not rest[0].startswith('-') and rest[0] != WORKER:
     usage.choose('command', rest[0], VERBS)
   options = parser().parse_args(rest)
@@ -94,7 +94,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
     raise UsageError(f'name a command: {", ".join(VERBS)}')
   options.arguments = list(arguments)
   if texts and not hasattr(options, 'texts'):
-    raise UsageError(f'fathom {options.verb} takes no {overrides.PREFIX}…')
+    raise UsageError(f'fathom {options.verb} takes no {flags.PREFIX}…')
   options.texts = texts
   return options
 

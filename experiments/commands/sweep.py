@@ -31,8 +31,7 @@ from experiments.commands.parser import (
   whole,
 )
 from experiments.machine.usage import UsageError
-from experiments.sweeps import overrides
-from experiments.sweeps.overrides import PREFIX
+from experiments.sweeps.flags import PREFIX
 
 if TYPE_CHECKING:
   from experiments.sweeps.algebra import Cell
@@ -100,6 +99,7 @@ def values(base: Config,
     UsageError: no such field, a text that is not of its type, or nothing to
       compare.
   """
+  from experiments.sweeps import overrides
   parts: dict[str, Sequence[str]] = {}
   config = base
   # What kind of thing a field holds decides which fields there are.
@@ -123,7 +123,7 @@ def values(base: Config,
 def _cells(name: str, base: Config, axes: Mapping[str, Sequence[Any]],
            seeds: int) -> tuple[Cell, ...]:
   """One run for each combination and seed."""
-  from experiments.sweeps import configs
+  from experiments.sweeps import configs, overrides
   from experiments.sweeps.algebra import Cell
   from experiments.sweeps.task import Train
   # One arm: each field that varies is then an axis of its own.

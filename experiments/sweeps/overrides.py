@@ -14,43 +14,16 @@ be left out where that is clear: `--config.data.levels=4`.
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from experiments.machine.usage import UsageError, nearest
+from experiments.sweeps.flags import PREFIX
 from model.config import kind_name, kinds
-
-PREFIX = '--config.'
 
 
 class UnknownField(UsageError):
   """The config has no field of that name."""
-
-
-def split(args: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-  """Separates `--config.path=value` arguments from the rest.
-
-  Returns:
-    ({path: text}, the other arguments).
-  """
-  overrides: dict[str, str] = {}
-  rest: list[str] = []
-  pending = ''
-  for arg in args:
-    if pending:
-      overrides[pending], pending = arg, ''
-    elif arg.startswith(PREFIX):
-      path, equals, text = arg.removeprefix(PREFIX).partition('=')
-      if equals:
-        overrides[path] = text
-      else:
-        pending = path
-    else:
-      rest.append(arg)
-  if pending:
-    raise UsageError(f'{PREFIX}{pending} has no value; write '
-                     f'{PREFIX}{pending}=VALUE')
-  return overrides, rest
 
 
 def leaves(config: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:

@@ -7,7 +7,7 @@ from data.sources.text import TextConfig
 from data.text import shards
 from experiments.exchange.opening import Opened, opened
 from experiments.machine.usage import UsageError
-from experiments.sweeps import overrides
+from experiments.sweeps import flags, overrides
 from experiments.sweeps.task import Pretrained, Train
 from model.config import ConfigError
 from train import programs
@@ -61,7 +61,7 @@ def _tokenizer(parent: Opened) -> str:
   if parent.tokenizer_file is None:
     raise UsageError(
       f'{parent.path} has no tokenizer of its own; name one with '
-      f'{overrides.PREFIX}{TOKENIZER}=FILE')
+      f'{flags.PREFIX}{TOKENIZER}=FILE')
   file = parent.path / parent.tokenizer_file[0]
   if not file.is_file():
     raise UsageError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.machine.usage import UsageError, choose
-from experiments.sweeps import identity, overrides, packing, parent
+from experiments.sweeps import flags, identity, overrides, packing, parent
 from experiments.sweeps.algebra import Cell, Pins
 from experiments.sweeps.experiment import Experiment, Part
 from experiments.sweeps.task import Task, Train
@@ -105,7 +105,7 @@ def _unanswered(parts: Sequence[Part], preset: str,
       config = _configs(part.sweep(preset, {}))[0]
       if overrides.field(config, path)[0] not in pins[part.name]:
         yield (f'{part.name}: preset {preset} asks for '
-               f'{overrides.PREFIX}{path}=…, {why}')
+               f'{flags.PREFIX}{path}=…, {why}')
 
 
 def _pins(parts: Sequence[Part], preset: str,
@@ -118,7 +118,7 @@ def _pins(parts: Sequence[Part], preset: str,
   pins: dict[str, dict[str, Any]] = {part.name: {} for part in parts}
   for path, text in texts.items():
     unknown: UsageError | None = UsageError(
-      f'{overrides.PREFIX}{path}: nothing is trained here')
+      f'{flags.PREFIX}{path}: nothing is trained here')
     for part in parts:
       for config in _configs(part.sweep(preset, {})):
         try:
@@ -159,10 +159,10 @@ def _cells(experiment: Experiment, part: Part, preset: str,
       fewer = len(set(part.sweep(preset, {path: value}))) < len(set(swept))
       if len(values) > 1 and fewer:
         raise UsageError(
-          f'{overrides.PREFIX}{path}: {experiment.name} sweeps it, '
+          f'{flags.PREFIX}{path}: {experiment.name} sweeps it, '
           f'{", ".join(map(str, values))} in {part.name}, and compares what '
           'comes out; for a sweep of your own use fathom sweep CONFIG '
-          f'{overrides.PREFIX}{path}={value}')
+          f'{flags.PREFIX}{path}={value}')
   return cells
 
 

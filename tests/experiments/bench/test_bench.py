@@ -26,7 +26,7 @@ from experiments.bench import (
 )
 from experiments.commands import main
 from experiments.foresight import collectives, prediction
-from experiments.sweeps import overrides
+from experiments.sweeps import flags, overrides
 from model import count
 from train import Config, TrainConfig, placement, programs
 
@@ -69,7 +69,7 @@ def test_bad_usage_is_exit_code_2(argument, says, capsys):
 
 def test_arguments_carry_a_config_to_another_process():
   config = with_mesh(data=2, compile='pmap')
-  texts, rest = overrides.split(sizes.arguments(config))
+  texts, rest = flags.split(sizes.arguments(config))
   assert rest == []
   assert overrides.replace(Config(),
                            overrides.parse(Config(), texts)) == config

@@ -5,7 +5,7 @@ import pytest
 from data.sources import SOURCES
 from experiments.machine import usage
 from experiments.machine.usage import UsageError
-from experiments.sweeps import overrides
+from experiments.sweeps import flags, overrides
 from model import ConfigError, RotaryPosition
 from model.rotary_scaling import LinearScaling, YarnScaling
 from train.config import Config
@@ -38,7 +38,7 @@ def test_what_is_true_or_false_is_said_so():
 
 
 def test_splits_overrides_from_other_arguments():
-  found, rest = overrides.split(
+  found, rest = flags.split(
     ['depth', '--config.model.n_layers=12', '--preset=cpu',
      '--config.data.text_path', 'a=b.txt'])
   assert found == {'model.n_layers': '12', 'data.text_path': 'a=b.txt'}
