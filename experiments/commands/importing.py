@@ -95,8 +95,8 @@ def _facts(source: Original, model: Imported, seconds: float,
     'left out': _listed(source.left_out),
     'tokenizer': source.unknown_vocabulary or _tokenizer(model),
     'fingerprint': model.fingerprint,
-    'peak memory': f'{humanize.naturalsize(peak)}, of which the parameters in '
-                   f'float32 are {humanize.naturalsize(size)}',
+    'peak memory': f'{humanize.naturalsize(peak)}, {peak / size:.2f} times the '
+                   f'parameters in float32 ({humanize.naturalsize(size)})',
     'time': f'{seconds:.1f} s',
     'folder': str(model.path)}
 

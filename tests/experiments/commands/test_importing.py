@@ -41,7 +41,7 @@ def test_a_model_is_imported_once(source, tmp_path, capsys):
   assert facts['fingerprint'] == ours.fingerprint
   assert 'left out     nothing' in printed
   assert 'stored as    F32' in printed
-  assert 'of which the parameters in float32 are 28.6 kB' in printed
+  assert 'times the parameters in float32 (28.6 kB)' in printed
   assert not (out / folder.PARITY).exists()
   before = (out / folder.RECORD).stat().st_mtime_ns
   assert fathom(source, f'--out={out}', '--no-parity') == 0
