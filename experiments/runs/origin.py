@@ -1,6 +1,7 @@
 """Where a model is loaded from: a run of ours, or what others have trained."""
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from jax.sharding import Mesh
 
 from data.errors import InputError
 from data.sources.text import TextConfig, vocabulary
-from data.text.tokenizer import Tokenizer
+from data.text.tokenizer import Tokenizer, opened
 from experiments.exchange import folder, opening
 from experiments.exchange.opening import Opened
 from experiments.machine import usage
@@ -101,14 +102,14 @@ def _run(place: Path) -> str:
   return ''
 
 
-def _pretrained(opened: Opened, mesh: Mesh | None) -> Model:
+def _pretrained(source: Opened, mesh: Mesh | None) -> Model:
   try:
-    tokenizer = opened.tokenizer
-    why = opened.unknown_vocabulary or 'it has no file of a tokenizer'
+    tokenizer = source.tokenizer
+    why = source.unknown_vocabulary or 'it has no file of a tokenizer'
   except InputError as error:
     tokenizer, why = None, f'its tokenizer cannot be opened ({error})'
-  return Model(opened.config, opened.params(mesh), tokenizer, opened.path.name,
-               opened.pooling, opened.normalized, opened.longest, opened.stored,
+  return Model(source.config, source.params(mesh), tokenizer, source.path.name,
+               source.pooling, source.normalized, source.longest, source.stored,
                why, mesh)
 
 
@@ -123,7 +124,7 @@ def _trained(place: Path, run: str, mesh: Mesh | None) -> Model:
   values = result['config']
   config = serialization.from_dict(
     ModelConfig, {**values['model'], 'unroll': 1}, 'model.')
-  tokenizer, why = _tokenizer(values['data']['source'], result)
+  tokenizer, why = _tokenizer(place, values['data']['source'], result)
   params = _params(store, run, result)
   if mesh:
     params = jax.device_put(params, placement.parameter_shardings(params, mesh))
@@ -143,9 +144,13 @@ def _params(store: Store, run: str, result: dict[str, Any]) -> Params:
   return large
 
 
-def _tokenizer(source: Any, result: dict[str, Any]
+def _tokenizer(place: Path, source: Any, result: dict[str, Any]
                ) -> tuple[Tokenizer | None, str]:
   """What a run's ids stand for, or why that is not known."""
+  for file in (place / 'tokenizer.json', place / 'tokenizer.model'):
+    content = file.read_bytes() if file.is_file() else b''
+    if hashlib.sha256(content).hexdigest() == result.get('tokenizer'):
+      return opened(content, str(file)), ''
   text = _text(source)
   if text is None:
     return None, f'it was trained on {source["kind"]}, which is no text'

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 import train
+from data.text.tokenizer import Tokenizer
 from experiments.runs import instrument, manifest
 from experiments.runs.store import Store
 from experiments.runs.subject import Subject
@@ -64,6 +65,9 @@ def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
     mine: Params | None = None
     if params and survived[r]:
       mine = jax.tree.map(lambda x, r=r: x[r], params)
+    tokenizer = _tokenizer(group.configs[r])
+    if tokenizer and tokenizer.file:
+      store.keep_tokenizer(run, *tokenizer.file)
     store.publish(run, {
       'status': 'done' if survived[r] else 'diverged',
       'diverged_at': int(fitted.diverged[r]),
@@ -141,10 +145,15 @@ def _plain(scores: Scores) -> dict[str, Any]:
 
 
 def _described(config: Config) -> dict[str, Any]:
-  # The name of its tokenizer, which whoever asks the model later makes again.
-  tokenizer = getattr(programs.source_of(config), 'tokenizer', None)
+  tokenizer = _tokenizer(config)
   return {'code': manifest.code(), 'config': serialization.as_dict(config),
           **({'tokenizer': tokenizer.name} if tokenizer else {})}
+
+
+def _tokenizer(config: Config) -> Tokenizer | None:
+  found: Tokenizer | None = getattr(programs.source_of(config), 'tokenizer',
+                                    None)
+  return found
 
 
 def _fetched(params: Any, config: Config) -> Params | None:

@@ -3,6 +3,7 @@
     <runs>/trained/<run id>/          one run, shared by all experiments
       config.json, result.json        what it is, and that it is finished
       params.safetensors              its parameters
+      tokenizer.json or .model        what its ids stand for, where a file says
       measurements/<digest>.json      rows that an instrument took of it
     <runs>/together/<group id>/       runs that train side by side: metrics,
                                       checkpoints (of one run: in its folder)
@@ -107,6 +108,17 @@ class Store:
     with durable.written(path) as file:
       file.write(content)
     return hashlib.sha256(content).hexdigest()
+
+  def keep_tokenizer(self, run_id: str, name: str, content: bytes) -> None:
+    """Writes the file of a run's tokenizer, whatever becomes of the original.
+
+    Args:
+      run_id: whose.
+      name: of the file.
+      content: its bytes; their sha256 is the tokenizer's name in the result.
+    """
+    with durable.written(self.run(run_id) / name) as file:
+      file.write(content)
 
   def params(self, run_id: str) -> Params:
     """A finished run's parameters.

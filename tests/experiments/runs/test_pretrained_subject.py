@@ -12,9 +12,10 @@ import pytest
 import model
 from data import DataConfig
 from data.sources.hop_string import HopStringConfig
+from data.sources.text import TextConfig
 from experiments.judge import table
 from experiments.machine.usage import UsageError
-from experiments.runs import instrument, remaining
+from experiments.runs import instrument, origin, remaining
 from experiments.runs.executor import Executor
 from experiments.runs.preemption import Preemption
 from experiments.runs.store import Store
@@ -115,6 +116,21 @@ def test_a_child_reads_no_longer_texts_than_its_parent(tmp_path):
     config.data, source=dataclasses.replace(config.data.source, length=65)))
   with pytest.raises(ConfigError, match='65 positions, and'):
     make(tmp_path, Cell('real', 'tuned', Train(longer, Pretrained(LLAMA))))
+
+
+def test_a_run_keeps_the_tokenizer_that_it_read_its_text_with(tmp_path):
+  text = tmp_path / 'book.txt'
+  text.write_text(''.join(f'Line {i} of {i * i}.\n\n' for i in range(900)))
+  config = dataclasses.replace(BASE, data=DataConfig(TextConfig(
+    length=16, text_path=str(text), tokenizer='bpe', vocab_size=300),
+    batch_size=2))
+  cell = Cell('real', 'plain', Train(config))
+  planned = make(tmp_path / 'runs', cell, measure=scores)
+  assert do(planned) == 0
+  text.unlink()  # it was trained on this text
+  run, = planned.run_ids()
+  m = origin.load(run, tmp_path / 'runs')
+  assert m.tokenizer.decode(m.tokenize('Line 7')) == 'Line 7'
 
 
 def test_a_text_is_read_in_the_parents_tokens(tmp_path):
