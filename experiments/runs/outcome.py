@@ -8,15 +8,14 @@ import jax
 import numpy as np
 
 import train
-from data.text.tokenizer import Tokenizer
 from experiments.runs import instrument, manifest
 from experiments.runs.store import Store
-from experiments.runs.subject import Subject
+from experiments.runs.subject import Subject, tokenizer_of
 from experiments.sweeps import cost
 from experiments.sweeps.packing import Group
 from experiments.sweeps.task import Task
 from model.language_model import Params
-from train import distributed, loop, metrics, programs, serialization
+from train import distributed, loop, metrics, serialization
 from train.config import Config
 from train.goodput import Goodput
 from train.metrics import MetricsLog
@@ -65,7 +64,7 @@ def publish(store: Store, group: Group, fitted: train.Fit, scores: Scores,
     mine: Params | None = None
     if params and survived[r]:
       mine = jax.tree.map(lambda x, r=r: x[r], params)
-    tokenizer = _tokenizer(group.configs[r])
+    tokenizer = tokenizer_of(group.configs[r])
     if tokenizer and tokenizer.file:
       store.keep_tokenizer(run, *tokenizer.file)
     store.publish(run, {
@@ -145,15 +144,9 @@ def _plain(scores: Scores) -> dict[str, Any]:
 
 
 def _described(config: Config) -> dict[str, Any]:
-  tokenizer = _tokenizer(config)
+  tokenizer = tokenizer_of(config)
   return {'code': manifest.code(), 'config': serialization.as_dict(config),
           **({'tokenizer': tokenizer.name} if tokenizer else {})}
-
-
-def _tokenizer(config: Config) -> Tokenizer | None:
-  found: Tokenizer | None = getattr(programs.source_of(config), 'tokenizer',
-                                    None)
-  return found
 
 
 def _fetched(params: Any, config: Config) -> Params | None:

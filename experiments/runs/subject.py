@@ -36,6 +36,13 @@ class Row:
     default_factory=dict)
 
 
+def tokenizer_of(config: Config) -> Tokenizer | None:
+  """What the ids of a run's source stand for; None where they are no text."""
+  found: Tokenizer | None = getattr(programs.source_of(config), 'tokenizer',
+                                    None)
+  return found
+
+
 class Subject:
   """A model, or an exact case, whatever it came from.
 
@@ -102,7 +109,7 @@ class Subject:
     """What its tokens stand for; None where they are no text."""
     if isinstance(self.task, Pretrained):
       return opened(self.task.path).tokenizer
-    return getattr(self.source, 'tokenizer', None)
+    return tokenizer_of(self.config)
 
   @functools.cached_property
   def params(self) -> Params:
