@@ -156,8 +156,7 @@ def write(model: Original, out: Path,
   destination.check(out, numbers)
   with durable.folder(out) as folder:
     pieces = shards.write(
-      folder, loading.parameters(model.contents.family, model.config,
-                                 model.contents.checkpoint),
+      folder, loading.parameters(model.contents),
       lambda done: tell(done / numbers))
     vocabulary = None
     if model.tokenizer_file:

@@ -16,8 +16,8 @@ from experiments.exchange.pretrained import Form, Opened, shardings
 from model.config import ConfigError
 from model.language_model import Params
 from model.pretrained import hugging_face, loading
+from model.pretrained.agreement import Contents
 from model.pretrained.checkpoint import UnreadableModel, inside, small_file
-from model.pretrained.hugging_face import Contents
 
 VOCABULARIES = ('tokenizer.json', 'tokenizer.model')  # the first that is there
 
@@ -46,9 +46,8 @@ class Original(Opened):
 
   def params(self, mesh: Mesh | None = None) -> Params:
     """Reads its parameters."""
-    family = self.contents.family
-    return loading.load(family, self.config, self.contents.checkpoint,
-                        shardings(family, self.config, mesh))
+    return loading.load(
+      self.contents, shardings(self.contents.family, self.config, mesh))
 
 
 def from_folder(path: Path) -> Original:

@@ -1,6 +1,7 @@
 """Whether a checkpoint holds just what its config makes of it."""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,6 +9,22 @@ from model.config import ModelConfig
 from model.pretrained import buffers, table
 from model.pretrained.checkpoint import Checkpoint, UnreadableModel
 from model.pretrained.family import Family
+
+
+class Contents(NamedTuple):
+  """What a config and a checkpoint hold together, names and shapes checked.
+
+  Attributes:
+    family: whose table reads it.
+    config: in our words.
+    checkpoint: the tensors.
+    names: what each tensor of the table is called there.
+  """
+
+  family: Family
+  config: ModelConfig
+  checkpoint: Checkpoint
+  names: Mapping[str, str]
 
 
 def names(family: Family, config: ModelConfig,

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from model import pretrained
-from model.config import ConfigError, ModelConfig
+from model.config import ConfigError
 from model.pretrained import agreement
+from model.pretrained.agreement import Contents
 from model.pretrained.checkpoint import (
   Checkpoint,
   SafetensorsCheckpoint,
@@ -14,26 +15,9 @@ from model.pretrained.checkpoint import (
   inside,
   json_object,
 )
-from model.pretrained.family import Family
 from model.pretrained.settings import Settings
 
 CONFIG = 'config.json'
-
-
-class Contents(NamedTuple):
-  """What a config and a checkpoint hold together, names and shapes checked.
-
-  Attributes:
-    family: whose table reads it.
-    config: in our words.
-    checkpoint: the tensors.
-    names: what each tensor of the table is called there.
-  """
-
-  family: Family
-  config: ModelConfig
-  checkpoint: Checkpoint
-  names: Mapping[str, str]
 
 
 def read(path: str | Path) -> Contents:

@@ -13,7 +13,8 @@ from flax.traverse_util import unflatten_dict
 
 from model.config import ModelConfig
 from model.language_model import Params
-from model.pretrained import agreement, buffers, table
+from model.pretrained import buffers, table
+from model.pretrained.agreement import Contents
 from model.pretrained.checkpoint import Checkpoint
 from model.pretrained.family import Family
 from model.pretrained.table import PIECES, Entry, Ranges, Sizes
@@ -31,30 +32,19 @@ class Parameter(NamedTuple):
   read: Callable[[Any], np.ndarray]
 
 
-def load(family: Family, config: ModelConfig, checkpoint: Checkpoint,
-         shardings: Any = None) -> Params:
+def load(contents: Contents, shardings: Any = None) -> Params:
   """Reads a model's parameters, float32, into where they belong.
 
   Args:
-    family: how the checkpoint names them.
-    config: as the family's `config` made it.
-    checkpoint: what holds them.
+    contents: the model.
     shardings: a tree like the parameters; the first device when not given.
-
-  Raises:
-    UnreadableModel: names or shapes are others; before anything is read.
   """
-  return place(parameters(family, config, checkpoint), shardings)
+  return place(parameters(contents), shardings)
 
 
-def parameters(family: Family, config: ModelConfig,
-               checkpoint: Checkpoint) -> dict[str, Parameter]:
-  """What can be read of a checkpoint, by the path of our parameter.
-
-  Raises:
-    UnreadableModel: names or shapes are others; before anything is read.
-  """
-  names = agreement.names(family, config, checkpoint)
+def parameters(contents: Contents) -> dict[str, Parameter]:
+  """What can be read of a checkpoint, by the path of our parameter."""
+  family, config, checkpoint, names = contents
   entries = family.table(config)
   known, many = table.sizes(config), table.pieces(entries)
   return {entry.ours: _parameter(entry, {**known, PIECES: many[entry.theirs]},

@@ -15,6 +15,7 @@ from gguf.quants import dequantize  # noqa: E402
 
 import model  # noqa: E402
 from model import pretrained  # noqa: E402
+from model.pretrained import hugging_face  # noqa: E402
 from model.pretrained.gguf import GGUFCheckpoint  # noqa: E402
 
 KIND = gguf.GGMLQuantizationType
@@ -46,13 +47,13 @@ def test_tensors_are_those_of_the_folder(tmp_path, name):
 def test_config_and_parameters_are_those_of_the_folder(tmp_path, name):
   theirs, _ = gguf_files.converted(tmp_path / 'm.gguf', name)
   checkpoint = GGUFCheckpoint(tmp_path / 'm.gguf')
-  family = pretrained.family(checkpoint.theirs['model_type'])
-  config = family.config(checkpoint.theirs)
-  assert config == family.config({**theirs, **UNSAID.get(name, {})})
-  folder = pretrained.SafetensorsCheckpoint(gguf_files.REFERENCES / name)
-  jax.tree.map(np.testing.assert_array_equal,
-               pretrained.load(family, config, checkpoint),
-               pretrained.load(family, config, folder))
+  found = hugging_face.contents(checkpoint.theirs, checkpoint)
+  theirs |= UNSAID.get(name, {})
+  assert found.config == found.family.config(theirs)
+  folder = hugging_face.contents(theirs, pretrained.SafetensorsCheckpoint(
+    gguf_files.REFERENCES / name))
+  jax.tree.map(np.testing.assert_array_equal, pretrained.load(found),
+               pretrained.load(folder))
 
 
 @pytest.mark.parametrize('name', ['mistral', 'qwen2'])
@@ -69,9 +70,8 @@ def test_a_window_is_all_that_is_read(tmp_path, name):
 def test_logits_are_the_reference_s(tmp_path, name):
   gguf_files.converted(tmp_path / 'm.gguf', name)
   checkpoint = GGUFCheckpoint(tmp_path / 'm.gguf')
-  family = pretrained.family(checkpoint.theirs['model_type'])
-  config = family.config(checkpoint.theirs)
-  params = pretrained.load(family, config, checkpoint)
+  loaded = hugging_face.contents(checkpoint.theirs, checkpoint)
+  config, params = loaded.config, pretrained.load(loaded)
   reference = np.load(gguf_files.REFERENCES / name / 'reference.npz')
   valid_BT = reference['attention_mask'].astype(bool)
   found = model.apply(config, params, jnp.asarray(reference['input_ids']),

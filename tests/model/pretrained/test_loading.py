@@ -51,7 +51,7 @@ def llama(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def params(llama):
-  return pretrained.load(llama.family, llama.config, llama.checkpoint)
+  return pretrained.load(llama)
 
 
 def test_a_table_names_all_parameters_of_its_model(llama, params):
@@ -78,7 +78,7 @@ def test_each_device_reads_its_share(llama, params):
   devices = mesh(fsdp=2, tensor=2)
   shardings = placement.parameter_shardings(params, devices)
   counting = Counting(llama.checkpoint)
-  loaded = pretrained.load(llama.family, llama.config, counting, shardings)
+  loaded = pretrained.load(llama._replace(checkpoint=counting), shardings)
   equal(loaded, params)
   assert jax.tree.map(lambda x: x.sharding, loaded) == shardings
   for name, tensor in llama.checkpoint.tensors.items():
@@ -90,10 +90,9 @@ def test_each_device_reads_its_share(llama, params):
 @pytest.mark.parametrize('name', ['bert', 'gpt2', 'neox', 'qwen3'])
 def test_a_share_of_every_family_is_that_of_the_whole(name):
   found = hugging_face.read(folders.REFERENCES / name)
-  whole = pretrained.load(found.family, found.config, found.checkpoint)
+  whole = pretrained.load(found)
   shardings = placement.parameter_shardings(whole, mesh(fsdp=2, tensor=2))
-  loaded = pretrained.load(found.family, found.config, found.checkpoint,
-                           shardings)
+  loaded = pretrained.load(found, shardings)
   equal(loaded, whole)
   assert jax.tree.map(lambda x: x.sharding, loaded) == shardings
 
@@ -105,7 +104,7 @@ def test_a_large_tensor_is_read_in_blocks(llama, params, monkeypatch):
   read = counting.read
   counting.read = lambda name, index: sizes.append(
     read(name, index).size) or read(name, index)
-  equal(pretrained.load(llama.family, llama.config, counting), params)
+  equal(pretrained.load(llama._replace(checkpoint=counting)), params)
   assert max(sizes) == 64
 
 
@@ -113,7 +112,7 @@ def test_a_large_tensor_is_read_in_blocks(llama, params, monkeypatch):
 def test_half_precision_is_widened_exactly(tmp_path, dtype):
   arrays = folders.tensors(folders.LLAMA, dtype)
   found = hugging_face.read(folders.write_folder(tmp_path, arrays=arrays))
-  params = pretrained.load(found.family, found.config, found.checkpoint)
+  params = pretrained.load(found)
   back = dict(pretrained.unload(found.family, found.config, params))
   for name, array in arrays.items():
     assert back[name].dtype == np.float32
@@ -122,7 +121,7 @@ def test_half_precision_is_widened_exactly(tmp_path, dtype):
 
 def test_shards_with_an_index_are_one_model(tmp_path, params):
   found = hugging_face.read(folders.write_folder(tmp_path, shards=3))
-  equal(pretrained.load(found.family, found.config, found.checkpoint), params)
+  equal(pretrained.load(found), params)
 
 
 class Fused:

