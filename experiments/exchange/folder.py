@@ -99,8 +99,9 @@ def read(folder: Path) -> Imported:
 def _imported(folder: Path, place: Path, record: dict[str, Any]) -> Imported:
   if record['pooling'] not in typing.get_args(Pooling) or not all(
       isinstance(record[name], str)
-      for name in ('source', 'stored', 'fingerprint')):
-    raise TypeError('pooling, source, stored or fingerprint')
+      for name in ('source', 'stored', 'fingerprint')) or (
+        type(record['longest']) is not int):
+    raise TypeError('pooling, source, stored, fingerprint or longest')
   family = pretrained.FAMILIES.get(record['family'])
   if family is None:
     raise UnreadableModel(f'{place}: family {record["family"]!r} is none of '

@@ -54,6 +54,7 @@ def test_a_byte_that_flips_is_refused_by_name(tmp_path):
   (lambda record: record.update(config=3), 'is not what Fathom writes'),
   (lambda record: record.update(pooling='max'), 'is not what Fathom writes'),
   (lambda record: record.update(fingerprint=None), 'is not what Fathom writes'),
+  (lambda record: record.update(longest='256'), 'is not what Fathom writes'),
   (lambda record: record['config']['mixer'].update(n_heads=3), folder.RECORD),
   (lambda record: record['parameters']['norm/scale_D'][0].update(shape=[]),
    'is not what Fathom writes'),
