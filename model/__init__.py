@@ -27,6 +27,7 @@ from model.language_model import (
   embed,
   hidden,
   init,
+  run_block,
   unembed,
 )
 from model.layout import Layout
@@ -48,5 +49,6 @@ __all__ = [
   'Layout', 'LearnedPosition', 'ModelConfig', 'NoFeedForward', 'NoPosition',
   'Output', 'PlainFeedForward', 'RotaryPosition', 'SinusoidalPosition',
   'apply', 'backend', 'complete', 'count', 'decoding', 'dims', 'embed',
-  'generation', 'group', 'hidden', 'init', 'matching', 'sites', 'unembed',
+  'generation', 'group', 'hidden', 'init', 'matching', 'run_block',
+  'sites', 'unembed',
 ]

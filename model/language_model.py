@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from model import linear, parameterisation, sites, stack
+from model.block import Block
 from model.config import ConfigError, ModelConfig
 from model.embedding import TokenEmbedding, TokenTypes
 from model.layout import Layout
@@ -227,6 +228,21 @@ def embed(config: ModelConfig, params: Params,
   network = LanguageModel(config, {}, Layout())
   x_BTD: Any = network.apply({'params': params}, tokens_BT, Rows(),
                              method='embed')
+  return x_BTD
+
+
+def run_block(config: ModelConfig, params: Params, x_BTD: jax.Array,
+              layer: int | jax.Array, valid_BT: jax.Array | None = None,
+              layout: Layout | None = None) -> jax.Array:
+  """The (B,T,D) stream through one layer, counted from 0; may be traced."""
+  check(config)
+  own = params['stack']
+  if config.layers != 'tied':
+    own = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(
+      x, layer, keepdims=False), own)
+  out: Any = Block(config, {}, layout or Layout()).apply(
+    {'params': own}, x_BTD, jnp.asarray(layer), {}, Rows(valid_BT))
+  x_BTD = out[0]
   return x_BTD
 
 

@@ -1,0 +1,6 @@
+"""Every instrument that `fathom probe` has; a new one is a name here."""
+
+from experiments.instruments.instrument import Instrument
+
+# In the order in which they are taken and shown.
+INSTRUMENTS: tuple[Instrument, ...] = ()

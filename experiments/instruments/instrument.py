@@ -1,0 +1,82 @@
+"""What an instrument is: a definition, a cost, and a function to rows."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from data.text.tokenizer import Tokenizer
+from experiments.instruments.network import Network
+from experiments.instruments.passages import Passages
+from experiments.runs.subject import Row
+from model import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+  """What an instrument is handed.
+
+  Attributes:
+    network: what is looked into.
+    passages: what it reads meanwhile.
+    calibration: other text, to fit on what is then used on the passages; None
+      where there is none.
+    tokenizer: what the ids stand for; None where they are no text.
+    folder: of this model, for what was fitted; None: nothing is kept.
+    words: folder of lists of words that people have compared.
+    untrained: the network before training, where it is known.
+  """
+
+  network: Network
+  passages: Passages
+  calibration: Passages | None = None
+  tokenizer: Tokenizer | None = None
+  folder: Path | None = None
+  words: Path | None = None
+  untrained: Network | None = None
+
+  @functools.cached_property
+  def baseline(self) -> Network:
+    """The network before training, or a random one of its shape."""
+    return self.untrained or self.network.random()
+
+
+def anything(given: Given) -> str:
+  """Refuses no model."""
+  del given
+  return ''
+
+
+def scores_words(given: Given) -> str:
+  """Refuses what has no logits."""
+  if given.network.scores_words:
+    return ''
+  return 'it scores no words (model.unembedding=absent): it is an encoder'
+
+
+@dataclasses.dataclass(frozen=True)
+class Instrument:
+  """One way to look into a model.
+
+  Attributes:
+    name: as it is asked for, with dashes.
+    title: a headline.
+    says: what its numbers mean, in one or two plain sentences.
+    source: author, year.
+    measure: from what it is handed to rows; `layer` in their `where` counts as
+      `network.py` says, and `network` is 'random' in those of the baseline.
+    flops: (config, tokens, calibration tokens) to an estimate of its FLOPs.
+    metrics: of its rows, each with what a figure's axis says, the unit too.
+    default: whether it is taken where none is asked for.
+    refusal: '' or why it cannot be taken of a model, and what would help.
+  """
+
+  name: str
+  title: str
+  says: str
+  source: str
+  measure: Callable[[Given], list[Row]]
+  flops: Callable[[ModelConfig, int, int], float]
+  metrics: Mapping[str, str]
+  default: bool = False
+  refusal: Callable[[Given], str] = anything
