@@ -34,6 +34,7 @@ from experiments.sweeps.plan import Plan
 from experiments.sweeps.task import Task
 
 NO_EVIDENCE = 'no evidence'
+NOT_RUN = 'not run'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Conclusion:
   @property
   def lines(self) -> list[str]:
     """What a person is told at the end."""
+    if self.verdict == NOT_RUN:
+      return [f'{self.title}: not run. {self.reason}', f'Report: {self.page}']
     word = self.verdict or self.headline
     told = self.headline != NO_EVIDENCE or self.verdict == 'incomplete'
     verdict = [f'{reasons.sentence(word)} {self.reason}'] if told else []
@@ -189,7 +192,7 @@ def judge(plan: Plan, claim: Claim, rows: pl.DataFrame) -> ClaimResult:
   return verdict.judge(
     claim, rows, planned, manifest.code()['commit'],
     smoke=plan.preset == 'smoke', sealed=keep_seal(plan, claim),
-    optional=optional)
+    optional=optional, absent=plan.absent)
 
 
 def costs(plan: Plan) -> dict[str, dict[str, float]]:

@@ -60,11 +60,20 @@ def print_plan(plan: Plan, device: Accelerator | None = None) -> None:
     print(sentence)
   for question in plan.unanswered:
     print(f'{question}. Planned without it.')
+  for absence in absences(plan):
+    print(absence)
+  if not plan.parts:
+    return
   seconds, basis = elsewhere(plan, device) if device else estimate(plan)
   print(f'{remaining.tally(plan, store)} done; those of one shape train side '
         f'by side, in {len(plan.groups())} groups; '
         f'{sum(map(cost.flops, tasks)):.2e} FLOPs in all.\nWhat is missing '
         f'should take {display.duration(seconds)} {basis}.')
+
+
+def absences(plan: Plan) -> list[str]:
+  """Which strata cannot be run here and why, a sentence each."""
+  return [f'{name} is not run: {why}.' for name, why in plan.absent.items()]
 
 
 def texts(plan: Plan) -> list[str]:
@@ -143,7 +152,7 @@ def print_status(plan: Plan) -> None:
       item.group.id, ', '.join(strata), str(len(item.group.ids)),
       'done' if item.done(store) else _state(store, item.group))
   _print(table)
-  print(f'{remaining.tally(plan, store)} done.')
+  print(*absences(plan), f'{remaining.tally(plan, store)} done.', sep='\n')
 
 
 def _state(store: Store, group: Group) -> str:

@@ -64,9 +64,10 @@ def perform(plan: Plan, options: argparse.Namespace) -> int:
   store = Store(plan.runs)
   missing = remaining.done(plan, store) < len(plan.run_ids())
   if mine is None or mine.process <= 0:
-    print(f'{plan.experiment.name} ({plan.preset}): '
-          f'{remaining.tally(plan, store)} done.', *listing.texts(plan),
-          sep='\n', flush=True)
+    if plan.parts:
+      print(f'{plan.experiment.name} ({plan.preset}): '
+            f'{remaining.tally(plan, store)} done.', *listing.absences(plan),
+            *listing.texts(plan), sep='\n', flush=True)
     if missing:
       conclusion.seal(plan)
   if missing:

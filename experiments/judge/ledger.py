@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data import durable
-from experiments.judge.record import Verdict
+from experiments.judge.record import NOT_RUN, Verdict
 from experiments.judge.verdict import KINDS, across
 from experiments.machine.usage import UsageError
 
@@ -49,14 +49,17 @@ class Standing:
   """How several findings stand together.
 
   Attributes:
-    verdict: on all of them; 'not yet' where there is none.
+    verdict: on all of them; 'not yet' where there is none, 'not run' where all
+      that was asked for could not be run.
     strong: whether it is supported by evidence of two kinds.
     missing: strata that have no finding yet.
+    why: why it was not run.
   """
 
   verdict: Verdict | str
   strong: bool
   missing: tuple[str, ...]
+  why: str = ''
 
 
 def findings(root: Path, presets: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -76,7 +79,7 @@ def findings(root: Path, presets: Mapping[str, Sequence[str]]) -> list[Finding]:
   for experiment, names in presets.items():
     for preset in names:
       folder = root / experiment / preset
-      for path in (folder / RECORD, *sorted(folder.glob(f'only-*/{RECORD}'))):
+      for path in (folder / RECORD, *sorted(folder.glob(f'*/{RECORD}'))):
         for found in _read(root, experiment, preset, path):
           key = (experiment, found.stratum, found.tier)
           if key not in best or best[key].runs < found.runs:
@@ -94,12 +97,19 @@ def together(pairs: Iterable[tuple[str, str]], found: Iterable[Finding],
     says: what a verdict says about the statement, where that is another.
   """
   by_pair: dict[tuple[str, str], list[Finding]] = {}
+  absent = {(one.experiment, one.stratum): one.words for one in found
+            if one.verdict == 'not run'}
   for one in found:
+    if one.verdict == 'not run':
+      continue
     by_pair.setdefault((one.experiment, one.stratum), []).append(one)
   asked = list(pairs)
   own = [one for pair in asked for one in by_pair.get(pair, ())]
   missing = tuple(f'{e}/{s}' for e, s in asked if (e, s) not in by_pair)
   if not own:
+    whys = [absent[pair] for pair in asked if pair in absent]
+    if whys and len(whys) == len(asked):
+      return Standing('not run', False, missing, whys[0]), own
     return Standing('not yet', False, missing), own
   verdict = across([says.get(one.verdict, one.verdict)  # type: ignore[misc]
                     for one in own])
@@ -115,7 +125,7 @@ def _read(root: Path, experiment: str, preset: str,
     return []
   try:
     return [_finding(root, experiment, preset, path, record, stratum)
-            for stratum in record['strata'] if stratum['verdict'] != 'not run']
+            for stratum in record['strata'] if stratum['reason'] != NOT_RUN]
   except (KeyError, TypeError):
     raise UsageError(f'{path} is of another version of Fathom; write it again '
                      f'with fathom report {experiment} --preset={preset}'
@@ -124,10 +134,13 @@ def _read(root: Path, experiment: str, preset: str,
 
 def _finding(root: Path, experiment: str, preset: str, path: Path,
              record: Mapping[str, Any], stratum: Mapping[str, Any]) -> Finding:
-  cost = record['cost'][stratum['name']]
+  run = stratum['verdict'] != 'not run'
+  cost = (record['cost'][stratum['name']] if run else
+          {'flops': 0.0, 'worker_seconds': 0.0})
   return Finding(
     experiment, preset, stratum['name'], stratum['title'], stratum['verdict'],
-    record['words'][stratum['name']], stratum['tier'],
+    stratum['reason'] if not run else record['words'][stratum['name']],
+    stratum['tier'],
     min((effect['replicates'] for effect in stratum['effects']), default=None),
     stratum['cells'], cost['flops'], cost['worker_seconds'],
     str(path.with_name('report.html').relative_to(root)))

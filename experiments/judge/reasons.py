@@ -1,7 +1,7 @@
 """Why a verdict was given, in one plain sentence."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from experiments.judge.declaration import Premise
 from experiments.judge.numbers import brief, listed
@@ -20,19 +20,23 @@ WORDS = {
   'inconclusive': 'undecided on', 'invalid': 'no valid measurement on',
   'incomplete': 'incomplete on',
 }
-NOT_RUN = 'It was not asked for.'
 EXPLAINED = ('invalid', 'incomplete')
 
 
 def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
-             left_out: Sequence[str] = ()) -> str:
+             left_out: Sequence[str] = (),
+             absent: Mapping[str, str] | None = None) -> str:
   """Which strata say what, and why those without a verdict have none.
 
   Args:
     verdict: of the claim.
     strata: those that were run.
     left_out: those that were not, and that the claim needs.
+    absent: those that could not be, {stratum: why}.
   """
+  absent = absent or {}
+  if not strata and absent:
+    return '; '.join(dict.fromkeys(absent.values()))
   alone = ' only' if left_out else ''
   parts = []
   for word, begin in WORDS.items():
@@ -50,7 +54,9 @@ def of_claim(verdict: Verdict, strata: Sequence[StratumResult],
       parts.append(f'{begin} {listed([s.name for s in own])}{alone}')
   if left_out:
     were = 'was' if len(left_out) == 1 else 'were'
-    parts.append(f'{listed(left_out)} {were} not run')
+    whys = dict.fromkeys(absent[name] for name in left_out if name in absent)
+    because = f' ({"; ".join(whys)})' if whys else ''
+    parts.append(f'{listed(left_out)} {were} not run{because}')
   return '; '.join(parts)
 
 

@@ -7,6 +7,8 @@ from experiments.judge.declaration import EffectState, PropertyState
 from experiments.judge.numbers import listed
 from experiments.judge.seal import Amendment, Late
 
+NOT_RUN = 'It was not asked for.'
+
 Verdict = Literal['supported', 'refuted', 'conditional', 'inconclusive',
                   'invalid', 'incomplete', 'not run']
 
@@ -130,6 +132,11 @@ class StratumResult:
   tier: str
   properties: tuple[PropertyResult, ...] = ()
 
+  @property
+  def asked(self) -> bool:
+    """Whether it was asked for, even if it could not be run."""
+    return self.verdict != 'not run' or self.reason != NOT_RUN
+
 
 @dataclasses.dataclass(frozen=True)
 class ClaimResult:
@@ -174,7 +181,7 @@ class ClaimResult:
   def qualification(self) -> str:
     """What a headline must say beside the verdict; '' where nothing."""
     words = []
-    if self.partial:
+    if self.partial and self.judged:
       words.append(f'on {listed([s.name for s in self.judged])} only')
     words += [late.words for late in self.late]
     if self.amendments:
@@ -185,5 +192,6 @@ class ClaimResult:
   def headline(self) -> str:
     """The verdict with its qualification."""
     verdict = f'{self.verdict} (strong)' if self.strong else self.verdict
-    between = ' ' if self.partial else ', ' if self.qualification else ''
+    alone = self.partial and self.judged
+    between = ' ' if alone else ', ' if self.qualification else ''
     return f'{verdict}{between}{self.qualification}'

@@ -22,6 +22,7 @@ from experiments.judge.declaration import (
   Stratum,
 )
 from experiments.judge.record import (
+  NOT_RUN,
   ClaimResult,
   ControlResult,
   EffectResult,
@@ -42,7 +43,8 @@ KINDS = {'E0': 'exact', 'E1': 'trained', 'E2': 'trained', 'E3': 'pretrained'}
 
 def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
           commit: str, smoke: bool, sealed: Sealed,
-          optional: Sequence[str] = ()) -> ClaimResult:
+          optional: Sequence[str] = (),
+          absent: Mapping[str, str] | None = None) -> ClaimResult:
   """Judges a claim on the results table.
 
   Args:
@@ -54,7 +56,9 @@ def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
     smoke: the runs were a smoke test.
     sealed: what the seal says.
     optional: the strata without which the claim is judged whole.
+    absent: those that were asked for and cannot be run here, {stratum: why}.
   """
+  absent = absent or {}
   asked = [s for s in claim.strata if s.name in planned]
   left_out = tuple(s.name for s in claim.strata
                    if s.name not in planned and s.name not in optional)
@@ -68,13 +72,14 @@ def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
     strata = [_judge_stratum(stratum, table, planned, claim.alpha)
               for stratum in asked]
     verdict = across([stratum.verdict for stratum in strata])
-    because = reasons.of_claim(verdict, strata, left_out)
+    because = reasons.of_claim(verdict, strata, left_out, absent)
   strata = [dataclasses.replace(s, reason=reasons.sentence(s.reason))
             for s in strata]
   few = any(_independent(effect, stratum.tier) < FEWEST
             for stratum in strata for effect in stratum.effects)
   own = {stratum.name: stratum for stratum in strata} | {
-    s.name: _not_run(s) for s in claim.strata if s not in asked}
+    s.name: _not_run(s, absent.get(s.name, '')) for s in claim.strata
+    if s not in asked}
   amendments = tuple(a for a in sealed.amendments if a.stratum in planned)
   late = tuple(stratum for stratum in sealed.late if stratum.stratum in planned)
   because = '; '.join(filter(None, (
@@ -83,7 +88,7 @@ def judge(claim: Claim, table: pl.DataFrame, planned: Mapping[str, int],
   return ClaimResult(
     claim.id, claim.title, claim.claim, claim.reading, verdict,
     reasons.sentence(because), tuple(own[s.name] for s in claim.strata),
-    sealed.hash, 'smoke' if smoke or few else 'verdict', commit,
+    sealed.hash, 'smoke' if (smoke or few) and strata else 'verdict', commit,
     partial=bool(left_out), left_out=left_out, amendments=amendments,
     late=late, strong=verdict == 'supported' and len(kinds) > 1)
 
@@ -147,6 +152,8 @@ def apply(stratum: Stratum, states: Mapping[str, str]
 
 def across(verdicts: Sequence[Verdict]) -> Verdict:
   """The verdict of a claim from those of its strata."""
+  if not verdicts:
+    return 'not run'
   for word in ('incomplete', 'invalid'):
     if word in verdicts:
       return word
@@ -193,10 +200,10 @@ def _void(stratum: Stratum, table: pl.DataFrame, planned: Mapping[str, int],
     verdict, because, (), (), total, total - finished, stratum.tier)
 
 
-def _not_run(stratum: Stratum) -> StratumResult:
+def _not_run(stratum: Stratum, why: str) -> StratumResult:
   return StratumResult(
     stratum.name, stratum.title, stratum.prediction, stratum.refutation,
-    'not run', reasons.NOT_RUN, (), (), 0, 0, stratum.tier)
+    'not run', reasons.sentence(why) or NOT_RUN, (), (), 0, 0, stratum.tier)
 
 
 def _with_holm(effects: Sequence[EffectResult]) -> tuple[EffectResult, ...]:

@@ -53,8 +53,8 @@ def write(plan: Plan, result: ClaimResult, table: pl.DataFrame,
   return _write(plan, 'page', plots, table, manifest, {
     'claim': result, 'tiers': wording.TIERS, 'pictures': pictures,
     'picture': next(iter(pictures), ''), 'inputs': inputs.of_plan(plan),
-    'sentences': list(
-      sentence.of_claim(plan.experiment, result).values())})
+    'sentences': list(dict.fromkeys(
+      sentence.of_claim(plan.experiment, result).values()))})
 
 
 def compare(plan: Plan, comparison: Comparison, table: pl.DataFrame,
@@ -123,7 +123,7 @@ def page(template: str, facts: Mapping[str, Any], words: Glossary) -> str:
 def _command(plan: Plan) -> str:
   """What was typed to name the plan, without overrides."""
   strata = (f' --strata={",".join(part.name for part in plan.parts)}'
-            if plan.partial else '')
+            if plan.partial and plan.parts else '')
   return f'{plan.experiment.name} --preset={plan.preset}{strata}'
 
 

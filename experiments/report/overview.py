@@ -16,7 +16,7 @@ GROUPS = {
   'wrong': ('Wrong', ('refuted',)),
   'depends': ('It depends', ('conditional',)),
   'open': ('Undecided', ('inconclusive', 'invalid', 'incomplete')),
-  'not-yet': ('Not yet judged', ('not yet',)),
+  'not-yet': ('Not yet judged', ('not yet', 'not run')),
 }
 _COUNTED = {'right': 'right', 'wrong': 'wrong', 'depends': 'right under '
             'conditions only', 'open': 'undecided'}
@@ -55,7 +55,7 @@ class Entry:
   def limits(self) -> str:
     """What the verdict does not speak about; '' where it is whole."""
     if not self.findings:
-      return ''
+      return self.standing.why
     words = [f'only {self.part}'] if self.part else []
     words += [f'without {listed(self.standing.missing)}'
               ] if self.standing.missing else []

@@ -16,21 +16,26 @@ MACHINERY = 'A test of the machinery: no evidence.'
 
 
 def of_claim(experiment: Experiment, result: ClaimResult) -> dict[str, str]:
-  """A sentence or two for each stratum that was run, by its name.
+  """A sentence or two for each stratum that was asked for, by its name.
 
   Args:
     experiment: whose parts bring words of their own.
     result: its verdict; of a smoke test one sentence under ''.
   """
+  if not result.judged:
+    return {stratum.name: f'Not run. {stratum.reason}'
+            for stratum in result.strata if stratum.asked}
   if result.evidence == 'smoke':
     return {'': MACHINERY}
   return {stratum.name: of_stratum(experiment.part(stratum.name), stratum)
-          for stratum in result.judged}
+          for stratum in result.strata if stratum.asked}
 
 
 def of_stratum(part: Part, stratum: StratumResult) -> str:
   """What a stratum shows, by the part's own words where it has some."""
   subject = stratum.title.partition(':')[0]
+  if stratum.verdict == 'not run':
+    return f'{subject}: not run. {stratum.reason}'
   if stratum.verdict == 'incomplete':
     return f'{subject}: not finished yet.'
   if stratum.verdict == 'invalid':

@@ -41,7 +41,8 @@ TERMS = {
                  'fails in others',
   'invalid': 'a control failed, so the measurement says nothing',
   'incomplete': 'planned runs are missing, so no verdict is given',
-  'not run': 'it was not asked for, so there is nothing to judge',
+  'not run': 'it was not asked for, or what it needs is not there, so '
+             'there is nothing to judge',
   'p': 'how often chance gives a result at least as clear, were the true '
        'effect at the bound that is named; small means hard to get by chance',
   'Holm': 'p made larger over the effects of a stratum, for a reader who '

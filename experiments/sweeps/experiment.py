@@ -36,6 +36,8 @@ class Part:
       (see `experiments.report.picture`).
     optional: left out unless it is asked for by name; without it the claim has
       a verdict all the same.
+    needs: from a preset to why the part cannot be run here, with the fix, or ''
+      where it can. Such a part is not run, and its verdict says why.
   """
 
   name: str
@@ -48,6 +50,7 @@ class Part:
   optional: bool = False
   sentence: Callable[[Any], str] | None = None
   problem: Callable[[Sequence[tuple[Cell, Any]]], Any] | None = None
+  needs: Callable[[str], str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

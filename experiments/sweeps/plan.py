@@ -27,6 +27,8 @@ class Plan:
     runs: the folder of all results.
     folder: where the seal lies, and the table and report of all parts.
     unanswered: what the parts ask for and nobody has said, a sentence each.
+    absent: the strata that were asked for and cannot be run here, {stratum:
+      why, with the fix}.
   """
 
   experiment: Experiment
@@ -37,6 +39,7 @@ class Plan:
   runs: Path
   folder: Path
   unanswered: tuple[str, ...] = ()
+  absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def partial(self) -> bool:
@@ -46,6 +49,8 @@ class Plan:
   @property
   def output(self) -> Path:
     """Where the table and the report go."""
+    if not self.parts:
+      return self.folder / 'not-run'
     if not self.partial:
       return self.folder
     return self.folder / f'only-{"-".join(p.name for p in self.parts)}'
@@ -81,8 +86,11 @@ def make(experiment: Experiment, preset: str, strata: Sequence[str],
   names = [part.name for part in experiment.parts]
   for name in strata:
     choose('stratum', name, names)
-  parts = tuple(part for part in experiment.parts if (
-    part.name in strata if strata else not part.optional))
+  asked = [part for part in experiment.parts if (
+    part.name in strata if strata else not part.optional)]
+  absent = {part.name: why for part in asked
+            if part.needs and (why := part.needs(preset))}
+  parts = tuple(part for part in asked if part.name not in absent)
   if 'data.source' in texts:
     raise UsageError('--config.data.source: each stratum has a source of its '
                      f'own; choose with --strata={",".join(names)}')
@@ -94,7 +102,8 @@ def make(experiment: Experiment, preset: str, strata: Sequence[str],
   changed = {name: dict(values) for name, values in pins.items() if values}
   mark = f'-{identity.digest(sorted(texts.items()))[:6]}' if changed else ''
   return Plan(experiment, preset, parts, pins, cells, runs,
-              root / f'{preset}{mark}', tuple(_unanswered(parts, preset, pins)))
+              root / f'{preset}{mark}', tuple(_unanswered(parts, preset, pins)),
+              absent)
 
 
 def _unanswered(parts: Sequence[Part], preset: str,
