@@ -17,15 +17,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.commands.parser import path
+from experiments.commands.parser import path, read_text
 from experiments.machine import memory, usage
 from experiments.machine.usage import UsageError
 
 if TYPE_CHECKING:
   from experiments.exchange.folder import Imported
   from experiments.exchange.original import Original
-
-LONGEST_TEXT = 2**20  # letters; the comparison takes its first tokens
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +48,7 @@ def act(options: argparse.Namespace) -> int:
   from experiments.exchange import folder, parity
   from experiments.exchange.opening import opened
   from experiments.exchange.original import Original
-  text = _text(options.text) if options.text else parity.PASSAGE
+  text = read_text('--text', options.text) if options.text else parity.PASSAGE
   started = time.monotonic()
   source = opened(options.path)
   if not isinstance(source, Original):
@@ -148,11 +146,3 @@ def _compare(model: Imported, source: Original, text: str) -> int:
   print(f'{"parity":<12} {row.sentence()}')
   return 0 if row.passed else usage.FAILED
 
-
-def _text(place: Path) -> str:
-  try:
-    with place.open(encoding='utf-8') as file:
-      return file.read(LONGEST_TEXT)
-  except (OSError, UnicodeDecodeError) as error:
-    reason = getattr(error, 'strerror', None) or 'not UTF-8'
-    raise UsageError(f'--text={place} cannot be read ({reason})') from None

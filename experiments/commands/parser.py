@@ -14,6 +14,8 @@ from experiments.machine.usage import UsageError, choose, nearest
 if TYPE_CHECKING:
   from experiments.sweeps.plan import Plan
 
+LONGEST_TEXT = 2**20  # letters
+
 
 class Parser(argparse.ArgumentParser):
   """Takes names and flags in any order, and raises UsageError with the nearest
@@ -151,3 +153,19 @@ def draft(options: argparse.Namespace) -> Plan:
 def path(text: str) -> Path:
   """A type of flag: a file or folder; `~` is home, `~name` that of a user."""
   return Path(os.path.expanduser(text))
+
+
+def read_text(flag: str, place: Path) -> str:
+  """The beginning of a UTF-8 file, more than any command reads.
+
+  Raises:
+    UsageError: naming the flag, and why it cannot be read.
+  """
+  if place.exists() and not place.is_file():
+    raise UsageError(f'{flag}={place} is no file; name a UTF-8 file')
+  try:
+    with place.open(encoding='utf-8') as file:
+      return file.read(LONGEST_TEXT)
+  except (OSError, UnicodeDecodeError) as error:
+    reason = getattr(error, 'strerror', None) or 'not UTF-8'
+    raise UsageError(f'{flag}={place} cannot be read ({reason})') from None

@@ -4,12 +4,17 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from data.text.tokenizer import Tokenizer
 from experiments.instruments.network import Network
 from experiments.instruments.passages import Passages
 from experiments.runs.subject import Row
 from model import ModelConfig
+
+T = TypeVar('T')
+
+JACOBIAN_TOKENS = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Given:
     folder: of this model, for what was fitted; None: nothing is kept.
     words: folder of lists of words that people have compared.
     untrained: the network before training, where it is known.
+    jacobian_tokens: how many of the calibration's the Jacobian lens is fitted
+      on, the first; it takes as many passes as the model is wide.
   """
 
   network: Network
@@ -34,11 +41,20 @@ class Given:
   folder: Path | None = None
   words: Path | None = None
   untrained: Network | None = None
+  jacobian_tokens: int = JACOBIAN_TOKENS
 
   @functools.cached_property
   def baseline(self) -> Network:
     """The network before training, or a random one of its shape."""
     return self.untrained or self.network.random()
+
+  def once(self, work: Callable[['Given'], T]) -> T:
+    """What a function makes of this, worked out once for all instruments."""
+    done = self.__dict__.setdefault('_done', {})  # as cached properties are
+    if work not in done:
+      done[work] = work(self)
+    result: T = done[work]
+    return result
 
 
 def anything(given: Given) -> str:
