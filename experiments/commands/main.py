@@ -20,7 +20,7 @@ from experiments.sweeps import flags
 
 VERBS = ('run', 'plan', 'power', 'status', 'results', 'report', 'config',
          'sweep', 'init', 'list', 'claims', 'train', 'data', 'import', 'export',
-         'generate', 'aot', 'doctor', 'bench')
+         'generate', 'probe', 'aot', 'doctor', 'bench')
 # Where a verb is no name for a module: a keyword of Python.
 MODULES = {'import': 'importing'}
 WORKER = 'work'  # what `launch.workers` starts; no person types it
@@ -36,6 +36,7 @@ examples:
   fathom import SmolLM2-135M --out=models/smollm2
   fathom export runs/trained/ID --out=model
   fathom generate models/smollm2.gguf "The capital of France is"
+  fathom probe models/smollm2.gguf --text=book.txt
   fathom aot lm-125m --topology=v5e-16
 
 exit codes: 0 done, 2 bad config or usage, 3 wrong or missing device,

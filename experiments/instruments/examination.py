@@ -1,6 +1,7 @@
 """An examination: what several instruments say of one model, as a table."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
@@ -24,11 +25,13 @@ class Examination:
     rows: of each instrument that was taken, by name.
     refused: why others were not, by name.
     failed: those among them that should have been.
+    seconds: that each took, by name.
   """
 
   rows: Mapping[str, Sequence[Row]]
   refused: Mapping[str, str]
   failed: frozenset[str] = frozenset()
+  seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def examine(given: Given, instruments: Sequence[Instrument],
@@ -41,12 +44,13 @@ def examine(given: Given, instruments: Sequence[Instrument],
     instruments: which.
     begins: told of each before it is taken.
   """
-  rows, refused, failed = {}, {}, set()
+  rows, refused, failed, seconds = {}, {}, set(), {}
   for one in instruments:
     if reason := one.refusal(given):
       refused[one.name] = reason
       continue
     begins(one)
+    started = time.monotonic()
     try:
       rows[one.name] = one.measure(given)
     except (UsageError, ConfigError) as error:
@@ -54,7 +58,8 @@ def examine(given: Given, instruments: Sequence[Instrument],
     except Exception as error:  # of the device's memory, say
       refused[one.name] = f'{type(error).__name__}: {error}'
       failed.add(one.name)
-  return Examination(rows, refused, frozenset(failed))
+    seconds[one.name] = time.monotonic() - started
+  return Examination(rows, refused, frozenset(failed), seconds)
 
 
 def table(rows: Mapping[str, Sequence[Row]]) -> pl.DataFrame:

@@ -6,7 +6,7 @@ Parameters are used as they are: nothing is folded, centred or scaled.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -52,6 +52,8 @@ class Model:
     stored: of what type the parameters are in the file, where it is another's.
     ids_only: why there is no tokenizer.
     mesh: the devices that `params` are split over, if they are.
+    content: works out what names the model, whatever it is called: a run's id,
+      or the hash of an imported one's config and tensors.
   """
 
   config: ModelConfig
@@ -64,11 +66,12 @@ class Model:
   stored: str = ''
   ids_only: str = 'its tokens are no text'
   mesh: Mesh | None = None
+  content: Callable[[], str] = str
 
   def __post_init__(self):
     """Puts the parameters where they are used."""
     self.params = jax.tree.map(jnp.asarray, self.params)
-    self._layout = placement.layout(self.mesh) if self.mesh else Layout()
+    self.layout = placement.layout(self.mesh) if self.mesh else Layout()
     self._prompts = Prompts(self.config, self.tokenizer, self.name,
                             self.ids_only)
 
@@ -115,7 +118,7 @@ class Model:
     rows, single = self._prompts.rows(text)
     ids_BT, valid_BT = padded(rows)
     reduces = _by_site(taps)
-    out = _run(self.config, self._layout, tuple(reduces.items()), self.params,
+    out = _run(self.config, self.layout, tuple(reduces.items()), self.params,
                ids_BT, self._mask(valid_BT),
                intervention.edits(self.config, edits, ids_BT.shape))
     logits_BTV = out.logits_BTV if out.logits_BTV.shape[-1] else None
@@ -152,7 +155,7 @@ class Model:
       # Shapes that come again, so that few are compiled.
       part = rows[first:first + EMBEDDED_TOGETHER]
       ids_BT, valid_BT = padded(part, self._rounded(max(map(len, part))))
-      out = _run(self.config, self._layout, (), self.params, ids_BT,
+      out = _run(self.config, self.layout, (), self.params, ids_BT,
                  self._mask(valid_BT), {})
       found.append(self._pool(out.x_BTD, valid_BT))
     embedding_BD = np.concatenate(found)
@@ -211,14 +214,14 @@ class Model:
     spelled = [isinstance(each, str) for each in ([text] if single else text)]
     if stream:
       said = generation.stream(self.config, self.params, rows, *settings,
-                               layout=self._layout)
+                               layout=self.layout)
       new = itertools.takewhile(lambda i: i not in stop,
                                 (int(said_B[0]) for said_B in said))
       return self._spelled(new, rows[0]) if spelled[0] else new
     found = [ids_T[:-1] if len(ids_T) and ids_T[-1] in stop else ids_T
              for ids_T in generation.generate(self.config, self.params, rows,
                                               *settings,
-                                              layout=self._layout)]
+                                              layout=self.layout)]
     results = [''.join(self._spelled(ids_T, row)) if is_text else ids_T
                for ids_T, row, is_text in zip(found, rows, spelled)]
     return results[0] if single else results

@@ -110,7 +110,7 @@ def _pretrained(source: Opened, mesh: Mesh | None) -> Model:
     tokenizer, why = None, f'its tokenizer cannot be opened ({error})'
   return Model(source.config, source.params(mesh), tokenizer, source.path.name,
                source.pooling, source.normalized, source.longest, source.stored,
-               why, mesh)
+               why, mesh, lambda: source.fingerprint)
 
 
 def _trained(place: Path, run: str, mesh: Mesh | None) -> Model:
@@ -129,7 +129,7 @@ def _trained(place: Path, run: str, mesh: Mesh | None) -> Model:
   if mesh:
     params = jax.device_put(params, placement.parameter_shardings(params, mesh))
   return Model(config, params, tokenizer, f'run {run}', ids_only=why,
-               mesh=mesh)
+               mesh=mesh, content=lambda: run)
 
 
 def _params(store: Store, run: str, result: dict[str, Any]) -> Params:
