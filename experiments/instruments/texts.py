@@ -35,7 +35,7 @@ def windows(model: Model, name: str, text: str, tokens: int,
   assert model.tokenizer
   bare = [int(i) for i in model.tokenizer.ids(text, marks=False)]
   if len(bare) < 2:
-    raise UsageError(f'{name} has {len(bare)} tokens; give a longer text')
+    raise UsageError(f'{name} has fewer than two tokens; give a longer text')
   first = next((i for i in range(len(marked) - len(bare) + 1)
                 if marked[i:i + len(bare)] == bare), None)
   before = marked[:first] if first else []
