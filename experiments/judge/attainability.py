@@ -5,6 +5,7 @@ is that of the clearest sample there can be. It must reach the level that Holm
 asks of the first of a stratum's effects, so that each can be told on its own.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -63,18 +64,20 @@ def design(effect: Effect, runs: pl.DataFrame) -> Design | None:
   None where that is known only once it is measured: the items of a correlation.
   """
   bound = _bound(effect.measure)
-  if effect.analysis == 'rank correlation':
+  order = bound.get('order', (1, 2))
+  if _of_clusters(effect):
     clusters = bound.get('clusters')
-    return Design(clusters) if clusters else None
+    at = tuple(order) if effect.analysis == 'break' else ()
+    return Design(clusters, len(order), at) if clusters else None
   units = _units(effect, runs)
   instances = {instance for instance, _ in units}
   return Design(len(instances) if len(instances) > 1 else len(units),
-                len(bound.get('order', (1, 2))))
+                len(order))
 
 
 def replicate(effect: Effect, runs: pl.DataFrame) -> str:
   """What the replicates of an effect are of."""
-  if effect.analysis == 'rank correlation':
+  if _of_clusters(effect):
     return 'item cluster'
   instances = {instance for instance, _ in _units(effect, runs)}
   return 'instance' if len(instances) > 1 else 'seed'
@@ -99,6 +102,12 @@ def _units(effect: Effect, runs: pl.DataFrame) -> set[samples.Unit]:
     for where in wheres)))
 
 
+def _of_clusters(effect: Effect) -> bool:
+  """Whether its replicates are clusters of items, not runs."""
+  return (effect.analysis == 'rank correlation'
+          or 'clusters' in _bound(effect.measure))
+
+
 def _bound(measure: Callable[..., Any]) -> Mapping[str, Any]:
   return measure.keywords if isinstance(measure, functools.partial) else {}
 
@@ -106,7 +115,7 @@ def _bound(measure: Callable[..., Any]) -> Mapping[str, Any]:
 def _refusal(where: str, effect: Effect, stratum: Stratum, planned: Design,
              level: float, what: str) -> str:
   enough = next((n for n in range(planned.replicates + 1, MANY + 1) if best_p(
-    effect, Design(n, planned.conditions)) <= level), None)
+    effect, dataclasses.replace(planned, replicates=n)) <= level), None)
   count = len(stratum.effects)
   among = f', as the first of {count} effects' if count > 1 else ''
   plural = '' if planned.replicates == 1 else 's'

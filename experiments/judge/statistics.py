@@ -25,14 +25,17 @@ class Sample:
 
   Attributes:
     values: (units,) one number each, for a mean; (units, conditions), for a
-      trend, in the order in which the values are predicted to rise; (units, 2),
+      trend, in the order in which the values are predicted to rise, and for a
+      break, in that of their axis; (units, 2),
       for a time to solve, of the arm predicted slower and of the other, inf
       where it was not solved; (items, 2), for a correlation.
     seeds, instances: of each unit; of all that items were averaged over, in no
       order.
     excluded: units left out because a run diverged.
     budgets: (2,) until when the arms of a time to solve were watched.
-    clusters: (items,) which items belong together.
+    clusters: (items,) which items belong together; of a mean, a trend or a
+      break each row is a cluster of its own.
+    at: (conditions,) where along an axis the conditions lie, for a break.
   """
 
   values: np.ndarray
@@ -41,6 +44,7 @@ class Sample:
   excluded: int = 0
   budgets: tuple[float, float] | None = None
   clusters: tuple[int, ...] | None = None
+  at: tuple[float, ...] = ()
 
   def __post_init__(self):
     given = [len(self.seeds), len(self.instances)] if (

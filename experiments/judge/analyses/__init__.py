@@ -5,6 +5,7 @@ One more is a module here with a subclass of `Analysis`, and a name in
 """
 
 from experiments.judge.analyses.analysis import Analysis
+from experiments.judge.analyses.breaks import Break
 from experiments.judge.analyses.correlation import RankCorrelation
 from experiments.judge.analyses.mean import Mean
 from experiments.judge.analyses.solving import TimeToSolve
@@ -12,4 +13,4 @@ from experiments.judge.analyses.trend import Trend
 
 ANALYSES: dict[str, type[Analysis]] = {
   'mean': Mean, 'trend': Trend, 'time to solve': TimeToSolve,
-  'rank correlation': RankCorrelation}
+  'rank correlation': RankCorrelation, 'break': Break}

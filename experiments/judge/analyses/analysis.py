@@ -16,11 +16,13 @@ class Design:
 
   Attributes:
     replicates: how many independent values there will be.
-    conditions: of a trend, how many are compared.
+    conditions: of a trend or a break, how many are compared.
+    at: of a break, where they lie; 1, 2, … where it is not given.
   """
 
   replicates: int
   conditions: int = 2
+  at: tuple[float, ...] = ()
 
 
 class Analysis(abc.ABC):

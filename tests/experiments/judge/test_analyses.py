@@ -18,10 +18,11 @@ from experiments.judge.analyses.trend import rank_correlation, slope
 from experiments.judge.statistics import Sample
 
 SMALLEST = {'mean': 0.3, 'trend': 0.4, 'time to solve': 2.0,
-            'rank correlation': 0.4}
+            'rank correlation': 0.4, 'break': 5.0}
 # What pilots may find: sigma 1.5 times the smallest effect, or its power.
 SIGMA = {'mean': 0.45, 'trend': 1.0, 'time to solve': 2.8,
-         'rank correlation': 1.0}
+         'rank correlation': 1.0, 'break': 1.0}
+DESIGNS = {'break': 10}  # points; of others 4 conditions
 
 
 def sample(values, instances=None, **others):
@@ -30,10 +31,14 @@ def sample(values, instances=None, **others):
                 tuple(instances or [0] * len(values)), **others)
 
 
+def design(name, replicates=8):
+  return Design(replicates, DESIGNS.get(name, 4))
+
+
 def plant(name, times, rng, replicates=8):
   kind = ANALYSES[name]
   return kind.plant(kind.size(SMALLEST[name], times), SIGMA[name],
-                    Design(replicates, 4), rng)
+                    design(name, replicates), rng)
 
 
 def solving(slower, faster, budgets=(np.inf, np.inf)):
@@ -66,7 +71,7 @@ def test_interval_and_p_values_cannot_disagree(name):
 @pytest.mark.parametrize('name', ANALYSES)
 def test_false_positives_keep_the_level(name):
   rng = np.random.default_rng(1)
-  draws = 80 if name == 'rank correlation' else 400
+  draws = 80 if name in ('rank correlation', 'break') else 400
   wrong = dict.fromkeys(('above', 'below', 'inside'), 0)
   smallest, kind = SMALLEST[name], ANALYSES[name]
   for _ in range(draws):
@@ -94,7 +99,7 @@ def test_skewed_correlations_keep_the_level_of_a_trend(conditions, smallest):
 def test_the_clearest_sample_has_the_best_p_value(name):
   rng = np.random.default_rng(2)
   kind = ANALYSES[name]
-  best = kind(kind.plant(np.inf, SIGMA[name], Design(8, 4), rng))
+  best = kind(kind.plant(np.inf, SIGMA[name], design(name), rng))
   p = best.p_above(SMALLEST[name])
   assert p <= 0.01
   assert p <= min(kind(plant(name, 3, rng)).p_above(SMALLEST[name])
@@ -105,8 +110,9 @@ def test_the_clearest_sample_has_the_best_p_value(name):
 def test_no_unit_is_no_evidence(name):
   shape = (0,) if name == 'mean' else (0, 4) if name == 'trend' else (0, 2)
   others = {'budgets': (1.0, 1.0)} if name == 'time to solve' else {}
-  if name == 'rank correlation':
+  if name in ('rank correlation', 'break'):
     others = {'clusters': ()}
+    shape = (0, 10) if name == 'break' else shape
   analysis = ANALYSES[name](Sample(np.zeros(shape), (), (), **others))
   assert np.isnan(analysis.estimate)
   assert analysis.p_above(SMALLEST[name]) == 1
