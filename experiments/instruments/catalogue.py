@@ -1,9 +1,14 @@
 """Every instrument that `fathom probe` has; a new one is a name here."""
 
-from experiments.instruments import anisotropy, dimension, similarity
+from experiments.instruments import (
+  anisotropy,
+  dimension,
+  similarity,
+  word_similarity,
+)
 from experiments.instruments.instrument import Instrument
 
 # In the order in which they are taken and shown.
 INSTRUMENTS: tuple[Instrument, ...] = (
   similarity.INSTRUMENT, dimension.INSTRUMENT, dimension.SCALES_INSTRUMENT,
-  anisotropy.INSTRUMENT)
+  anisotropy.INSTRUMENT, word_similarity.INSTRUMENT)
