@@ -14,6 +14,8 @@ from model import ConfigError
 # Of every table, in this order; further places in a row follow.
 COLUMNS = {'instrument': pl.String, 'metric': pl.String, 'network': pl.String,
            'layer': pl.Int64, 'value': pl.Float64}
+NOTHING = ('no number of it could be trusted on so few tokens; give a longer '
+           'text')
 MODEL = 'model'  # in `network`, where a row names none
 
 
@@ -52,7 +54,10 @@ def examine(given: Given, instruments: Sequence[Instrument],
     begins(one)
     started = time.monotonic()
     try:
-      rows[one.name] = one.measure(given)
+      if found := one.measure(given):
+        rows[one.name] = found
+      else:
+        refused[one.name] = NOTHING
     except (UsageError, ConfigError) as error:
       refused[one.name] = str(error)
     except Exception as error:  # of the device's memory, say
