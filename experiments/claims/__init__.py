@@ -18,7 +18,7 @@ from experiments.sweeps.experiment import Experiment
 
 HERE = Path(__file__).parent
 # Folders of results that all experiments share.
-TAKEN = ('trained', 'together', 'claims')
+TAKEN = ('trained', 'together', 'claims', 'probes')
 
 
 def names() -> list[str]:

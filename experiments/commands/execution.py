@@ -36,7 +36,8 @@ COMPILER_LEVELS = {'smoke': 0, 'cpu': 1}
 
 
 def run(plan: Plan, arguments: Sequence[str], requested: int | None,
-        cluster: Cluster | None = None) -> int:
+        cluster: Cluster | None = None,
+        tracker: type[SweepProgress] = SweepProgress) -> int:
   """Runs what is missing of a plan; the exit code.
 
   Args:
@@ -44,16 +45,17 @@ def run(plan: Plan, arguments: Sequence[str], requested: int | None,
     arguments: the plan as a command line, which each worker reads again.
     requested: worker processes; 0: this process; None: as the machine is.
     cluster: the processes of which this is one; all of them work together.
+    tracker: shows how far it is.
   """
   store = Store(plan.runs)
   items = remaining.work(plan)
   left = [item for item in items if not item.done(store)]
   count = 0 if cluster else workers.worker_count(requested, len(left))
   if not count:
-    return work(plan, lambda: _sweep(plan), cluster)
+    return work(plan, lambda: _sweep(plan, tracker), cluster)
   with Display(plan.experiment.name) as display:
     code = workers.watch(arguments, count, plan.output / 'workers',
-                         SweepProgress(display, items, store))
+                         tracker(display, items, store))
   if code == usage.PREEMPTED:
     print('Told to stop: what was begun is saved; the same command goes on '
           'from there.', flush=True)
@@ -128,7 +130,7 @@ def platform(plan: Plan) -> str:
 
 
 @contextlib.contextmanager
-def _sweep(plan: Plan) -> Iterator[Telling]:
+def _sweep(plan: Plan, tracker: type[SweepProgress]) -> Iterator[Telling]:
   """A person who looks at a sweep."""
   import jax
 
@@ -136,5 +138,6 @@ def _sweep(plan: Plan) -> Iterator[Telling]:
   store = Store(plan.runs)
   with Display(plan.experiment.name,
                visible=jax.process_index() == 0) as display:
-    progress = SweepProgress(display, remaining.work(plan), store)
-    yield Telling(lambda state: progress.update([state]), display.say)
+    progress = tracker(display, remaining.work(plan), store)
+    yield Telling(lambda state: progress.update([state]), display.say,
+                  lambda: progress.update([]))

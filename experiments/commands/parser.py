@@ -102,6 +102,14 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     'experiment', nargs='?', default='', metavar='EXPERIMENT',
     help='a claim (fathom list), or a .py file of your own (fathom init)')
+  add_size(parser)
+  add_runs(parser)
+  add_config(parser)
+  parser.set_defaults(plan=plan)
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+  """Adds --preset and --strata of an experiment."""
   parser.add_argument(
     '--preset', default='', metavar='NAME',
     help='size: smoke, cpu, cpu-long, accelerator, where it has that (default: '
@@ -109,9 +117,6 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--strata', type=names, default=(), metavar='A,B',
     help='parts of it (default: all that are not optional)')
-  add_runs(parser)
-  add_config(parser)
-  parser.set_defaults(plan=plan)
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

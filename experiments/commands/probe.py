@@ -1,14 +1,22 @@
 """Look inside every layer of a model, and write a page to explore it.
 
 MODEL is a run's folder or id, a folder that `fathom import` wrote, a Hugging
-Face folder, or a .gguf file. What each instrument costs is said before it is
-taken (--plan: and none is). A table, figures and report.html, one file that
-needs no network, go to RUNS/probes/.
+Face folder, or a .gguf file. A run without --text reads held-out examples of
+its own source. What each instrument costs is said before it is taken (--plan:
+and none is). A table, figures and report.html, one file that needs no network,
+go to RUNS/probes/.
+
+MODEL can also be an experiment (fathom list), a .py file of one, or the folder
+where a sweep's results are: then the instruments are taken of each of its
+finished runs, on held-out examples of its own source, and shown by n. What was
+taken of a run is kept beside it, so the same command goes on where it was:
+  fathom run depth && fathom probe depth
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import re
 import shlex
@@ -16,7 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.commands.parser import (
+  add_config,
   add_runs,
+  add_size,
+  add_workers,
   names,
   path,
   read_text,
@@ -30,6 +41,8 @@ if TYPE_CHECKING:
 
   from experiments.instruments.instrument import Given, Instrument
   from experiments.runs.loaded import Model
+  from experiments.runs.subject import Subject
+  from experiments.sweeps.plan import Plan
 
 TOKENS = 2000
 WINDOW = 256
@@ -37,6 +50,8 @@ CALIBRATION = 4096  # enough for linear maps between some hundred dimensions
 WORDS = Path('models/words')
 ALL = 'all'
 PROSE = 'the documentation of Python'
+OWN = 'held-out examples of its own source'
+OTHERS = 'other held-out examples'
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +66,8 @@ def fill(parser: argparse.ArgumentParser) -> None:
   add('--instruments', type=names, default=(), metavar='A,B',
       help='which; all: every one (default: those with a * in --list)')
   add('--list', action='store_true', help='list the instruments, and stop')
-  add('--plan', action='store_true', help='say what they cost, and stop')
+  add('--plan', '--dry-run', action='store_true', dest='dry',
+      help='say what they cost, and stop')
   add('--calibration', type=path, metavar='FILE',
       help=f'other text, which lenses are fitted on (default: {PROSE})')
   add('--calibration-tokens', type=whole(2), default=CALIBRATION, metavar='N',
@@ -64,8 +80,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
   add('--mesh', type=axes, default={}, metavar='AXIS=N,…',
       help='devices to split the model over, such as fsdp=4,tensor=2')
   add('--out', type=path, metavar='DIR', help='where to write')
+  add_size(parser)
+  add_workers(parser)
+  add('--parent', type=int, help=argparse.SUPPRESS)  # of a worker
   add_runs(parser)
-  parser.set_defaults(act=act)
+  add_config(parser)
+  parser.set_defaults(act=act, plan=measurements)
 
 
 def act(options: argparse.Namespace) -> int:
@@ -77,19 +97,37 @@ def act(options: argparse.Namespace) -> int:
   if not options.model:
     raise UsageError('name a model: fathom probe MODEL --text=FILE')
   chosen = choose(options.instruments, catalogue.INSTRUMENTS)
-  if options.text is None:
+  from experiments.commands import finished, probing
+  if finished.has_runs(options.model):
+    return probing.act(options, chosen)
+  from experiments.runs import origin
+  for flag in ('preset', 'strata', 'texts', 'workers'):
+    if getattr(options, flag) not in (None, '', (), {}):
+      raise UsageError(f'--{flag.replace("texts", "config")} belongs to an '
+                       f'experiment, and {options.model} is none')
+  subject = None if options.text else origin.subject(options.model,
+                                                     options.runs)
+  if options.text is None and subject is None:
     raise UsageError('--text is missing; name a UTF-8 file that the model is '
                      'to read')
-  text = read_text('--text', options.text)
+  text = read_text('--text', options.text) if options.text else ''
   from experiments.machine import compiler, platforms
   platforms.check('auto')
   compiler.use_cache()
-  from experiments.runs import origin
   model = origin.load(options.model, options.runs, options.mesh)
   print(model, flush=True)
-  given = given_of(model, text, options)
+  given = (own(model, subject, options) if subject else
+           given_of(model, text, options))
   costs = plan(given, chosen)
-  return 0 if options.plan else perform(options, model, given, chosen, costs)
+  return 0 if options.dry else perform(options, model, given, chosen, costs)
+
+
+def measurements(options: argparse.Namespace) -> Plan:
+  """What is taken of the runs of an experiment, for its workers."""
+  from experiments.commands import probing
+  from experiments.instruments import catalogue
+  return probing.plan(options, choose(options.instruments,
+                                      catalogue.INSTRUMENTS))
 
 
 def choose(asked: Sequence[str],
@@ -134,9 +172,29 @@ def given_of(model: Model, text: str, options: argparse.Namespace) -> Given:
                   options.window),
     texts.windows(model, f'--calibration={options.calibration or PROSE}',
                   other, options.calibration_tokens, options.window),
-    model.tokenizer, options.runs / 'probes' / model.content()[:12],
-    options.words or (WORDS if WORDS.is_dir() else None),
+    model.tokenizer, _folder(model, options), _words(options),
     jacobian_tokens=options.jacobian_tokens or instrument.JACOBIAN_TOKENS)
+
+
+def own(model: Model, subject: Subject, options: argparse.Namespace) -> Given:
+  """What they are handed of a run that reads its own held-out examples."""
+  from experiments.instruments import held_out
+  from experiments.instruments.network import Network
+  return dataclasses.replace(
+    held_out.given(subject), network=Network(
+      model.params, model.config, model.layout), folder=_folder(model, options),
+    words=_words(options),
+    **({'jacobian_tokens': options.jacobian_tokens}
+       if options.jacobian_tokens else {}))
+
+
+def _folder(model: Model, options: argparse.Namespace) -> Path:
+  folder: Path = options.runs / 'probes' / model.content()[:12]
+  return folder
+
+
+def _words(options: argparse.Namespace) -> Path | None:
+  return options.words or (WORDS if WORDS.is_dir() else None)
 
 
 def plan(given: Given, chosen: Sequence[Instrument]) -> dict[str, float]:
@@ -185,14 +243,16 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   table.write_parquet(folder / page.TABLE)
   peak = memory.peak_bytes()
   where = page.write(folder, table, None, page.Facts(
-    model.name, labels(model, options.model), options.text.name,
+    model.name, labels(model, options.model),
+    options.text.name if options.text else OWN,
     given.passages.tokens, shlex.join(['fathom', *options.arguments]),
     jax.devices()[0].device_kind,
     [one for one in chosen if one.name in seen.rows],
     {name: page.Cost(flops, seen.seconds.get(name))
      for name, flops in costs.items()}, peak, seen.refused,
     f'{given.calibration.tokens:,} tokens of '
-    f'{options.calibration or PROSE}' if given.calibration else '',
+    f'{(options.calibration or PROSE) if options.text else OTHERS}'
+    if given.calibration else '',
     manifest.code()))
   print(f'Peak memory: {humanize.naturalsize(peak)}.',
         f'Table: {folder / page.TABLE}', f'Page: {where}', sep='\n')

@@ -4,14 +4,14 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from experiments.commands import run, sweep
+from experiments.commands import probe, run, sweep
 from experiments.commands.parser import whole
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
   """Adds the command whose plan it is, with what the launcher adds."""
-  served = parser.add_subparsers(required=True, metavar='run|sweep')
-  for name, verb in (('run', run), ('sweep', sweep)):
+  served = parser.add_subparsers(required=True, metavar='run|sweep|probe')
+  for name, verb in (('run', run), ('sweep', sweep), ('probe', probe)):
     command = served.add_parser(name)
     verb.fill(command)
     command.add_argument('--progress', type=Path, help='file to report to')

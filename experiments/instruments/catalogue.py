@@ -1,11 +1,8 @@
 """Every instrument that `fathom probe` has; a new one is a name here."""
 
 from experiments.instruments import (
-  ablation,
   anisotropy,
   dimension,
-  head_scores,
-  patching,
   similarity,
   word_similarity,
 )
@@ -14,5 +11,4 @@ from experiments.instruments.instrument import Instrument
 # In the order in which they are taken and shown.
 INSTRUMENTS: tuple[Instrument, ...] = (
   similarity.INSTRUMENT, dimension.INSTRUMENT, dimension.SCALES_INSTRUMENT,
-  anisotropy.INSTRUMENT, word_similarity.INSTRUMENT,
-  head_scores.INSTRUMENT, patching.INSTRUMENT, ablation.INSTRUMENT)
+  anisotropy.INSTRUMENT, word_similarity.INSTRUMENT)

@@ -54,10 +54,12 @@ class Telling:
       tokens_per_step, flops_per_second, loss (nats a token in the steps that
       were fetched last; of a single run)}, in every chunk.
     say: of a line for a person.
+    measured: that an instrument was taken of a run.
   """
 
   progress: Callable[[dict[str, Any]], None] = lambda _: None
   say: Callable[[str], None] = lambda _: None
+  measured: Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,7 +75,7 @@ def missing(store: Store, run: str,
   result = store.result(run)
   if result and result['status'] == 'diverged':
     return []
-  return [m for m in measures if store.measurement(run, name(m)) is None]
+  return [m for m in measures if not store.measured(run, name(m))]
 
 
 def take(store: Store, subject: Subject, measure: Measure) -> None:

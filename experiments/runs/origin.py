@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+import data
 from data.errors import InputError
 from data.sources.text import TextConfig, vocabulary
 from data.text.tokenizer import Tokenizer, opened
@@ -20,6 +21,9 @@ from experiments.machine import usage
 from experiments.machine.usage import UsageError
 from experiments.runs.loaded import Model
 from experiments.runs.store import Store
+from experiments.runs.subject import Subject
+from experiments.sweeps.identity import run_id
+from experiments.sweeps.task import Train
 from model import ModelConfig
 from model.language_model import Params
 from model.pretrained.checkpoint import (
@@ -28,7 +32,15 @@ from model.pretrained.checkpoint import (
   inside,
   json_object,
 )
-from train import Config, MeshConfig, placement, saved, serialization
+from train import (
+  Config,
+  MeshConfig,
+  initial,
+  placement,
+  programs,
+  saved,
+  serialization,
+)
 
 WHAT = ("a run's folder (RUNS/trained/ID) or its id, a folder that `fathom "
         'import` wrote, a Hugging Face folder, or a .gguf file')
@@ -57,18 +69,70 @@ def load(path: str | Path, runs: str | Path = 'runs',
       axis.
     InputError, ConfigError: it is damaged.
   """
-  place = Path(os.path.expanduser(path))
+  place = _place(path, runs)
   with access(place):
-    return _load(path, place, runs, mesh)
+    return _load(path, place, mesh)
 
 
-def _load(path: str | Path, place: Path, runs: str | Path,
-          mesh: Mapping[str, int] | None) -> Model:
+def subject(path: str | Path, runs: str | Path = 'runs') -> Subject | None:
+  """A finished run of ours with its own data; None where it is no run.
+
+  Args:
+    path: of its folder, or its id.
+    runs: the folder in which an id is looked for.
+
+  Raises:
+    UsageError: it is not finished, or its data cannot be made again from its
+      folder alone.
+    InputError, ConfigError: it is damaged.
+  """
+  place = _place(path, runs)
+  with access(place):
+    if not place.exists() or not (run := _run(place)):
+      return None
+    store, result = _finished(place, run)
+    values = result['config']
+    config = serialization.from_dict(
+      Config, {**values, 'data': {**values['data'], 'evaluate': []}})
+    if data.writes(programs.source_of(config)):
+      raise UsageError(f'{place}: its parent wrote what it read; give other '
+                       'text with --text')
+    task = Train(config)
+    # Else it started from another run, and does not say from which.
+    known = run_id(task) == run
+    return Subject(run, task, params=lambda: _params(store, run, result),
+                   initial=(lambda: initial(config)) if known else None)
+
+
+def _place(path: str | Path, runs: str | Path) -> Path:
+  """Where something is: a path, or that of a run by its id."""
+  place = Path(os.path.expanduser(path))
   if not place.exists() and re.fullmatch('[0-9a-f]{12}', str(path)):
-    place = Path(os.path.expanduser(runs)) / 'trained' / str(path)
-    if not place.exists():
-      raise UsageError(f'{path}: no such run in {place.parent}; name another '
-                       'folder of results with runs (--runs)')
+    return Path(os.path.expanduser(runs)) / 'trained' / str(path)
+  return place
+
+
+def _finished(place: Path, run: str) -> tuple[Store, dict[str, Any]]:
+  """A run's store and result.
+
+  Raises:
+    UsageError: there are no parameters, and why.
+  """
+  store = _Folder(place)
+  result = store.result(run)
+  if result is None:
+    raise UsageError(f'{place}: run {run} is not finished; go on with the '
+                     'command that began it')
+  if result['status'] == 'diverged':
+    raise UsageError(f'{place}: run {run} diverged, so it has no parameters')
+  return store, result
+
+
+def _load(path: str | Path, place: Path,
+          mesh: Mapping[str, int] | None) -> Model:
+  if place != Path(os.path.expanduser(path)) and not place.exists():
+    raise UsageError(f'{path}: no such run in {place.parent}; name another '
+                     'folder of results with runs (--runs)')
   if not place.exists():
     raise UsageError(f'{place}: nothing is there; give {WHAT}')
   devices = _mesh(mesh) if mesh else None
@@ -114,13 +178,7 @@ def _pretrained(source: Opened, mesh: Mesh | None) -> Model:
 
 
 def _trained(place: Path, run: str, mesh: Mesh | None) -> Model:
-  store = _Folder(place)
-  result = store.result(run)
-  if result is None:
-    raise UsageError(f'{place}: run {run} is not finished; go on with the '
-                     'command that began it')
-  if result['status'] == 'diverged':
-    raise UsageError(f'{place}: run {run} diverged, so it has no parameters')
+  store, result = _finished(place, run)
   values = result['config']
   config = serialization.from_dict(
     ModelConfig, {**values['model'], 'unroll': 1}, 'model.')

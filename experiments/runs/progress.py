@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.runs.display import Display, rate
+from experiments.runs.instrument import name
 from experiments.runs.remaining import Work
 from experiments.runs.store import Store
 
@@ -50,6 +51,33 @@ class SweepProgress:
     for item in self._items:
       if item.group.id not in self._done and item.done(self._store):
         self._done.add(item.group.id)
+
+
+class MeasuringProgress(SweepProgress):
+  """Counts what instruments were taken of, where nothing is trained.
+
+  The first run of a shape counts for more: its programs are compiled.
+  """
+
+  COMPILED = 10  # runs that take as long as compiling for one
+
+  def __init__(self, display: Display, items: Sequence[Work], store: Store):
+    super().__init__(display, items, store)
+    self._left = [
+      (self.COMPILED if index == 0 else 1, run, name(measure))
+      for item in items for index, run in enumerate(item.group.ids)
+      for measure in item.measures[run]]
+    self._all = sum(weight for weight, *_ in self._left) or 1
+    self._count = len(self._left)
+
+  def update(self, running: Iterable[Mapping[str, Any]]) -> None:
+    """Shows how many there are; workers need not say how far they are."""
+    self._left = [each for each in self._left
+                  if not self._store.measured(*each[1:])]
+    done = self._count - len(self._left)
+    share = 1 - sum(weight for weight, *_ in self._left) / self._all
+    self._display.update(share, f'{done} of {self._count} measurements',
+                         f'{share:.0%} of the work')
 
 
 class RunProgress:

@@ -40,6 +40,7 @@ class Store:
   def __init__(self, root: Path):
     self.root = root
     self._done: set[str] = set()
+    self._measured: set[tuple[str, str]] = set()
 
   def run(self, run_id: str) -> Path:
     """The folder of one run."""
@@ -75,6 +76,7 @@ class Store:
     """Declares a run done; what was measured of an earlier training goes."""
     for path in self.run(run_id).glob('measurements/*.json'):
       path.unlink()
+    self._measured = {each for each in self._measured if each[0] != run_id}
     _write(self.run(run_id) / 'result.json', run_id, result)
 
   def measurement(self, run_id: str, digest: str) -> list[Any] | None:
@@ -88,6 +90,14 @@ class Store:
                        f'remove {path} to have it made again')
     rows: list[Any] = content['rows']
     return rows
+
+  def measured(self, run_id: str, digest: str) -> bool:
+    """Whether an instrument was taken of a run; cheap to ask again and again.
+    """
+    key = run_id, digest
+    if key not in self._measured and self.measurement(*key) is not None:
+      self._measured.add(key)
+    return key in self._measured
 
   def keep_measurement(self, run_id: str, digest: str,
                        rows: Sequence[Any]) -> None:

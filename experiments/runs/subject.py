@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from data.batch import Batch, Instance, Source
+from data.batch import Batch, Instance, Source, StreamedSource
 from data.text.tokenizer import Tokenizer
 from experiments.exchange.opening import opened
 from experiments.sweeps import overrides
@@ -124,6 +124,15 @@ class Subject:
     return self._initial()
 
   @property
+  def untrained(self) -> Params | None:
+    """The same where nothing has trained them; None where another run has, or
+    nobody knows.
+    """
+    if not self._initial or (isinstance(self.task, Train) and self.task.start):
+      return None
+    return self.initial
+
+  @property
   def source(self) -> Source:
     """Where the run's batches came from."""
     return programs.own_source(self.config)
@@ -135,6 +144,9 @@ class Subject:
 
   def held_out(self, examples: int) -> Batch:
     """The first held-out examples, the same for every run."""
+    if self.source.streams:
+      assert isinstance(self.source, StreamedSource)
+      return self.source.host_batch(0, 'validation', 0, examples)
     return _held_out(self.source, self.instance, examples)
 
 

@@ -136,9 +136,13 @@ def _do(executor: Executor, item: Work) -> int:
   code = 0
   for task in item.group.tasks:
     run = run_id(task)
-    for measure in item.unmeasured(store)[run]:
-      subject = subjects.get(run) or instrument.stored(store, task)
+    left = item.unmeasured(store)[run]
+    if not left:
+      continue
+    subject = subjects.get(run) or instrument.stored(store, task)
+    for measure in left:
       code = max(code, _measure(executor, item.group, subject, measure))
+      executor.telling.measured()
   if not code:
     (store.group(item.group) / 'failure.json').unlink(missing_ok=True)
   return code

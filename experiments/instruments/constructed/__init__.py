@@ -1,1 +1,0 @@
-"""Networks with weights set by hand that need no data source."""
