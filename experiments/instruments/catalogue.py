@@ -2,13 +2,25 @@
 
 from experiments.instruments import (
   anisotropy,
+  attribution,
+  description,
   dimension,
+  nonlinearity,
   similarity,
+  sparse_probe,
   word_similarity,
 )
 from experiments.instruments.instrument import Instrument
 
 # In the order in which they are taken and shown.
 INSTRUMENTS: tuple[Instrument, ...] = (
-  similarity.INSTRUMENT, dimension.INSTRUMENT, dimension.SCALES_INSTRUMENT,
-  anisotropy.INSTRUMENT, word_similarity.INSTRUMENT)
+  similarity.INSTRUMENT,
+  dimension.INSTRUMENT,
+  dimension.SCALES_INSTRUMENT,
+  anisotropy.INSTRUMENT,
+  word_similarity.INSTRUMENT,
+  description.INSTRUMENT,
+  sparse_probe.INSTRUMENT,
+  nonlinearity.INSTRUMENT,
+  attribution.INSTRUMENT,
+)
