@@ -241,7 +241,7 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   folder.mkdir(parents=True, exist_ok=True)
   table = examination.table(seen.rows)
   table.write_parquet(folder / page.TABLE)
-  peak = memory.peak_bytes()
+  peak = memory.device_peak_bytes() or memory.peak_bytes()
   where = page.write(folder, table, None, page.Facts(
     model.name, labels(model, options.model),
     options.text.name if options.text else OWN,

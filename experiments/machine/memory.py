@@ -1,4 +1,4 @@
-"""What a process has held in the memory of its host."""
+"""What a process has held in memory, of its host and its devices."""
 
 import re
 import resource
@@ -16,3 +16,10 @@ def peak_bytes() -> int:
     return int(found[1]) * 1024
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return peak if sys.platform == 'darwin' else peak * 1024
+
+
+def device_peak_bytes() -> int:
+  """The most that one accelerator has held at once; 0 where none says so."""
+  import jax
+  return max((stats.get('peak_bytes_in_use', 0) if stats else 0 for stats in (
+    device.memory_stats() for device in jax.local_devices())), default=0)
