@@ -27,6 +27,7 @@ from model.language_model import (
   embed,
   hidden,
   init,
+  layer_params,
   run_block,
   unembed,
 )
@@ -49,6 +50,7 @@ __all__ = [
   'Layout', 'LearnedPosition', 'ModelConfig', 'NoFeedForward', 'NoPosition',
   'Output', 'PlainFeedForward', 'RotaryPosition', 'SinusoidalPosition',
   'apply', 'backend', 'complete', 'count', 'decoding', 'dims', 'embed',
-  'generation', 'group', 'hidden', 'init', 'matching', 'run_block',
+  'generation', 'group', 'hidden', 'init', 'layer_params', 'matching',
+  'run_block',
   'sites', 'unembed',
 ]

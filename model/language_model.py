@@ -233,17 +233,41 @@ def embed(config: ModelConfig, params: Params,
 
 def run_block(config: ModelConfig, params: Params, x_BTD: jax.Array,
               layer: int | jax.Array, valid_BT: jax.Array | None = None,
-              layout: Layout | None = None) -> jax.Array:
-  """The (B,T,D) stream through one layer, counted from 0; may be traced."""
+              layout: Layout | None = None, taps: Taps | None = None,
+              edits: Edits | None = None
+              ) -> tuple[jax.Array, dict[str, jax.Array]]:
+  """The (B,T,D) stream through one layer, counted from 0; may be traced.
+
+  Args:
+    config: as given to `init`.
+    params: as `init` returns them.
+    x_BTD: the stream that enters the layer.
+    layer: which.
+    valid_BT: see `apply`.
+    layout: see `apply`.
+    taps: sites to read; see `apply`.
+    edits: sites to change, of this layer, so without N.
+
+  Returns:
+    The stream that leaves it, and what was tapped, by site.
+  """
+  taps, edits = taps or {}, edits or {}
   check(config)
-  own = params['stack']
-  if config.layers != 'tied':
-    own = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(
-      x, layer, keepdims=False), own)
-  out: Any = Block(config, {}, layout or Layout()).apply(
-    {'params': own}, x_BTD, jnp.asarray(layer), {}, Rows(valid_BT))
-  x_BTD = out[0]
-  return x_BTD
+  sites.check(config, [*taps, *edits])
+  out: Any = Block(config, taps, layout or Layout()).apply(
+    {'params': layer_params(config, params, layer)}, x_BTD, jnp.asarray(layer),
+    edits, Rows(valid_BT))
+  x_BTD, (tapped, _) = out
+  return x_BTD, tapped
+
+
+def layer_params(config: ModelConfig, params: Params,
+                 layer: int | jax.Array) -> Params:
+  """The parameters of one layer, counted from 0; may be traced."""
+  if config.layers == 'tied':
+    return params['stack']
+  return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(
+    x, layer, keepdims=False), params['stack'])
 
 
 def unembed(config: ModelConfig, params: Params,

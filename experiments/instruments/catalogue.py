@@ -1,11 +1,14 @@
 """Every instrument that `fathom probe` has; a new one is a name here."""
 
 from experiments.instruments import (
+  ablation,
   anisotropy,
   attribution,
   description,
   dimension,
+  head_scores,
   nonlinearity,
+  patching,
   similarity,
   sparse_probe,
   word_similarity,
@@ -23,4 +26,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
   sparse_probe.INSTRUMENT,
   nonlinearity.INSTRUMENT,
   attribution.INSTRUMENT,
+  head_scores.INSTRUMENT,
+  patching.INSTRUMENT,
+  ablation.INSTRUMENT,
 )

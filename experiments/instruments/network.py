@@ -71,8 +71,20 @@ class Network:
   def block(self, layer: int | jax.Array, x_BTD: jax.Array,
             passages: Passages) -> jax.Array:
     """Block `layer`, 1 to n, on the stream before it; may be traced."""
+    return self.through(layer, x_BTD, passages)[0]
+
+  def through(self, layer: int | jax.Array, x_BTD: jax.Array,
+              passages: Passages, taps: Taps | None = None,
+              edits: Edits | None = None
+              ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """As `block`, and what was tapped in it; edits are of it alone, without N.
+    """
     return model.run_block(self.config, self.params, x_BTD, layer - 1,
-                           self._mask(passages), self.layout)
+                           self._mask(passages), self.layout, taps, edits)
+
+  def layer(self, layer: int | jax.Array) -> Params:
+    """The parameters of block `layer`, 1 to n; may be traced."""
+    return model.layer_params(self.config, self.params, layer - 1)
 
   def unembed(self, x_BTD: jax.Array) -> jax.Array:
     """Logits (B,T,V), float32, through the model's own final norm."""
