@@ -7,6 +7,8 @@ from experiments.instruments import (
   description,
   dimension,
   head_scores,
+  lens,
+  linear_lens,
   nonlinearity,
   patching,
   similarity,
@@ -17,6 +19,8 @@ from experiments.instruments.instrument import Instrument
 
 # In the order in which they are taken and shown.
 INSTRUMENTS: tuple[Instrument, ...] = (
+  lens.INSTRUMENT,
+  linear_lens.INSTRUMENT,
   similarity.INSTRUMENT,
   dimension.INSTRUMENT,
   dimension.SCALES_INSTRUMENT,

@@ -23,7 +23,6 @@ the batches), so what is found holds for that corpus.
 import functools
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 import polars as pl
 from scipy import sparse
@@ -31,7 +30,8 @@ from scipy import sparse
 from data.config import DataConfig
 from data.sources.text import TextConfig
 from experiments.claims.depth import figures, problems, words
-from experiments.instruments import lens
+from experiments.instruments import lens, passages
+from experiments.instruments.network import Network
 from experiments.judge import samples
 from experiments.judge.declaration import (
   Control,
@@ -64,7 +64,6 @@ SEEDS = {'smoke': range(2), 'cpu': range(8, 16), 'cpu-long': range(8, 16),
 # The depth whose cost the other depths of a matched family keep.
 BASE_DEPTH = {'smoke': 2, 'cpu': 4, 'cpu-long': 8, 'accelerator': 12}
 LENS_WINDOWS = 32
-LENS = jax.jit(lens.logit_lens, static_argnums=0)
 # Families beside that of fixed width: what each holds, or the norms it has.
 EQUAL: Mapping[str, Hold] = {
   'equal cost': 'stack', 'equal parameters': 'stack',
@@ -257,7 +256,8 @@ def lens_rows(run: Subject) -> list[Row]:
   """The logit lens after each layer, over held-out windows."""
   config, source = run.config, run.source
   batch = run.held_out(LENS_WINDOWS)
-  seen = jax.tree.map(np.asarray, LENS(config.model, run.params, batch))
+  network = Network(run.params, config.model)
+  seen = lens.read(network, lens.streams(network, passages.of_batch(batch)))
   assert source.bytes_V is not None
   scored = np.asarray(batch.weights_BT) * source.bytes_V[batch.targets_BT]
   per_byte = seen.positions / scored.sum()

@@ -1,0 +1,60 @@
+"""What a lens was fitted to be, kept beside its model."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from data import durable
+from experiments.instruments.instrument import Given
+from experiments.instruments.passages import Passages
+from experiments.runs import digest
+
+Arrays = Mapping[str, np.ndarray]
+KEY = 'fitted_on'
+
+
+def kept(given: Given, name: str, calibration: Passages,
+         fit: Callable[[Given, Passages], Arrays]) -> Arrays:
+  """What `fit` gives, read from the model's folder if it was fitted before.
+
+  The file says what it was fitted on: the digests of the passages and of the
+  code that fits. Where either is another, or the file is damaged, it is fitted
+  again and written anew.
+
+  Args:
+    given: its folder, where there is one, is of this model alone.
+    name: of the file, without its ending.
+    calibration: what is fitted on.
+    fit: to arrays by name.
+  """
+  if given.folder is None:
+    return fit(given, calibration)
+  key = json.dumps({'calibration': content(calibration),
+                    'code': digest.digest(fit)}, sort_keys=True)
+  path = given.folder / f'{name}.safetensors'
+  try:
+    with safe_open(path, 'numpy') as file:
+      if (file.metadata() or {}).get(KEY) == key:
+        names = file.keys()
+        return {own: file.get_tensor(own) for own in names}
+  except (OSError, SafetensorError):
+    pass
+  found = {own: np.ascontiguousarray(x)
+           for own, x in fit(given, calibration).items()}
+  given.folder.mkdir(parents=True, exist_ok=True)
+  with durable.written(path) as out:
+    out.write(save(found, {KEY: key}))
+  return found
+
+
+def content(passages: Passages) -> str:
+  """The sha256 of passages."""
+  found = hashlib.sha256()
+  for name, x in passages._asdict().items():
+    found.update(f'{name} {x.dtype} {x.shape} '.encode())
+    found.update(np.ascontiguousarray(x).tobytes())
+  return found.hexdigest()
