@@ -150,8 +150,23 @@ def _common(name: str, token_B: np.ndarray) -> Property:
   return Property(name, label_B, int(label_B.max()) + 1, token_B)
 
 
+# Functions with names, since a measurement is known by their texts.
+
+
 def _first_letter(text: str) -> int:
-  return ALPHABET.find(text[:1].lower()) if text else -1
+  return (ALPHABET.find(text[:1].lower()) if text else -1) % CLASSES
+
+
+def _capital(text: str) -> int:
+  return int(text[:1].isupper())
+
+
+def _length(text: str) -> int:
+  return min(max(len(text), 1), BINS) - 1
+
+
+def _digit(text: str) -> int:
+  return int(any(map(str.isdigit, text)))
 
 
 def _ending(text: str) -> int:
@@ -161,10 +176,8 @@ def _ending(text: str) -> int:
 
 
 SPELLING: dict[str, tuple[Callable[[str], int], int]] = {
-  'first_letter': (lambda text: _first_letter(text) % CLASSES, CLASSES),
-  'capital': (lambda text: int(text[:1].isupper()), 2),
-  'length': (lambda text: min(max(len(text), 1), BINS) - 1, BINS),
-  'digit': (lambda text: int(any(map(str.isdigit, text))), 2),
+  'first_letter': (_first_letter, CLASSES), 'capital': (_capital, 2),
+  'length': (_length, BINS), 'digit': (_digit, 2),
   'ending': (_ending, len(SUFFIXES) + 1),
 }
 

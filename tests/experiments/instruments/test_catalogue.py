@@ -9,10 +9,11 @@ import pytest
 
 import model
 from data.text.tokenizer import ByteTokenizer
-from experiments.instruments import examination, passages
+from experiments.instruments import examination, held_out, passages
 from experiments.instruments.catalogue import INSTRUMENTS
 from experiments.instruments.instrument import Given
 from experiments.instruments.network import Network
+from experiments.runs import instrument
 from model import AttentionConfig, ModelConfig
 from model.recurrent import GRUConfig
 from train import MeshConfig, placement
@@ -51,6 +52,11 @@ def names(instruments):
 
 def test_names_are_given_once():
   assert len(set(names(INSTRUMENTS))) == len(INSTRUMENTS)
+
+
+def test_each_is_known_by_its_source():
+  known = {instrument.name(held_out.measure(one)) for one in INSTRUMENTS}
+  assert len(known) == len(INSTRUMENTS)
 
 
 def check(one, asked):
