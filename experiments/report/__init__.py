@@ -49,7 +49,7 @@ def write(plan: Plan, result: ClaimResult, table: pl.DataFrame,
            for part in plan.parts if part.name in strata}
   pictures = pictures or {}
   for name, picture in pictures.items():
-    _save(plan.output / 'figures' / f'{name}-problem.svg', picture.document)
+    save(plan.output / 'figures' / f'{name}-problem.svg', picture.document)
   return _write(plan, 'page', plots, table, manifest, {
     'claim': result, 'tiers': wording.TIERS, 'pictures': pictures,
     'picture': next(iter(pictures), ''), 'inputs': inputs.of_plan(plan),
@@ -81,16 +81,16 @@ def _write(plan: Plan, template: str, plots: Mapping[str, Sequence[Plot]],
     'counts': runs.counts(plan, table),
     'numbers': runs.numbers(table),
     'rows': table.height,
-    'manifest': _sections(manifest),
+    'manifest': sections(manifest),
     **own,
   }
   folder = plan.output
   for plot in (plot for of_one in plots.values() for plot in of_one):
     if plot.svg:
-      _save(folder / 'figures' / f'{plot.name}.svg', plot.document)
+      save(folder / 'figures' / f'{plot.name}.svg', plot.document)
   words = Glossary(plan.experiment.terms)
-  _save(folder / 'report.md', page(f'{template}.md.jinja', facts, words))
-  return _save(folder / 'report.html',
+  save(folder / 'report.md', page(f'{template}.md.jinja', facts, words))
+  return save(folder / 'report.html',
                page(f'{template}.html.jinja', facts, words))
 
 
@@ -102,6 +102,7 @@ def page(template: str, facts: Mapping[str, Any], words: Glossary) -> str:
     facts: what it tells.
     words: the terms that it explains.
   """
+  import humanize
   import jinja2
   html = '.html' in template
   environment = jinja2.Environment(
@@ -111,7 +112,8 @@ def page(template: str, facts: Mapping[str, Any], words: Glossary) -> str:
   environment.filters |= {
     'number': numbers.number, 'count': numbers.count, 'label': wording.label,
     'probability': numbers.probability, 'span': wording.span,
-    'brief': numbers.brief, 'interval_plot': figures.of_effect,
+    'brief': numbers.brief, 'bytes': humanize.naturalsize,
+    'json': wording.script_json, 'interval_plot': figures.of_effect,
     'telling': lambda stratum: sentence.telling(
       stratum.effects, stratum.verdict),
     'slug': lambda name: name.replace(' ', '-'), 'explain': words.explain,
@@ -127,7 +129,7 @@ def _command(plan: Plan) -> str:
   return f'{plan.experiment.name} --preset={plan.preset}{strata}'
 
 
-def _sections(manifest: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+def sections(manifest: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
   """The manifest as titled lists of (key, text); loose values come first."""
   loose = {k: v for k, v in manifest.items() if not isinstance(v, Mapping)}
   nested = {k: v for k, v in manifest.items() if isinstance(v, Mapping)}
@@ -135,7 +137,7 @@ def _sections(manifest: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
   return sections | {k: list(wording.entries(v)) for k, v in nested.items()}
 
 
-def _save(path: Path, text: str) -> Path:
+def save(path: Path, text: str) -> Path:
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(text, encoding='utf-8')
   return path

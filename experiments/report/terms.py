@@ -1,7 +1,7 @@
 """The words a report uses, explained where they stand and in its glossary."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # What any report says; a claim brings its own (`Experiment.terms`).
 TERMS = {
@@ -85,9 +85,10 @@ _QUIET = {'holds', 'fails', 'n', 'p', 'bit', 'byte', 'layer', 'effect',
 class Glossary:
   """The terms of one page; marks them in its texts."""
 
-  def __init__(self, own: Mapping[str, str]):
-    """Takes the terms that the page's claim brings."""
-    self.terms = {**TERMS, **own}
+  def __init__(self, own: Mapping[str, str],
+               common: Iterable[str] = tuple(TERMS)):
+    """Takes the terms that the page brings, and those of any that it uses."""
+    self.terms = {**{term: TERMS[term] for term in common}, **own}
     loud = [term for term in self.terms if term not in _QUIET]
     words = '|'.join(_at_the_start_too(term) for term in
                      sorted(loud, key=len, reverse=True))

@@ -57,3 +57,12 @@ def markdown(value: Any) -> str:
     text = text.replace(char, entity)
   text = ' '.join(text.split())
   return ''.join(f'\\{c}' if c in '\\`*_[]|#$~' else c for c in text)
+
+
+def script_json(value: Any) -> str:
+  """JSON inside a script element: nothing in it can end the element."""
+  text = json.dumps(value, ensure_ascii=False, separators=(',', ':'),
+                    allow_nan=False)
+  for char in '<>&\u2028\u2029':
+    text = text.replace(char, f'\\u{ord(char):04x}')
+  return text

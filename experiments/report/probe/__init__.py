@@ -5,7 +5,7 @@ It reads the table alone. Its sentences follow from the numbers by the rules in
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,28 @@ import polars as pl
 
 from experiments import report
 from experiments.instruments.instrument import Instrument
+from experiments.report.probe import by_n, layers, plots, readings, words
+from experiments.report.probe.plots import Shown
+from experiments.report.probe.readings import Measured
 from experiments.report.terms import Glossary
+from experiments.report.wording import label
 
 TABLE = 'table.parquet'
+COMMON = ('arm', 'bit', 'FLOP', 'interval', 'layer', 'n', 'parameter', 'seed',
+          'stratum', 'token', 'width')
+TERMS = {
+  'stream': 'what stands for a token between the layers: each layer reads it '
+            'and adds to it. Stream 0 enters the first layer, stream n leaves '
+            'the last',
+  'lens': 'a way to read a stream as if it were the last one: what the model '
+          'would say if it stopped there (plural: lenses)',
+  'random network': 'one of the same shape whose numbers were drawn and never '
+                    'trained: what an instrument finds there is of its own '
+                    'making',
+  'rank': 'of a word: 1 is the likeliest',
+  'cosine': '1 where two vectors point the same way, 0 where they have nothing '
+            'to do with each other, −1 where they are opposed',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +84,19 @@ class Facts:
   manifest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Section:
+  """Instruments that share their metrics, and what they showed."""
+
+  instruments: Sequence[Instrument]
+  shown: Sequence[Shown]
+
+  @property
+  def name(self) -> str:
+    """An id of the page."""
+    return f'instrument-{self.instruments[0].name}'
+
+
 def write(folder: Path, table: pl.DataFrame, slices: Mapping[str, Any] | None,
           facts: Facts) -> Path:
   """Writes report.html and figures/*.svg beside the table.
@@ -82,10 +114,53 @@ def write(folder: Path, table: pl.DataFrame, slices: Mapping[str, Any] | None,
   Returns:
     The path of report.html.
   """
-  text = report.page('probe/page.html.jinja', {
-    'facts': facts, 'table': TABLE, 'rows': table.height,
-    'by_n': 'n_layers' in table.columns, 'slices': slices}, Glossary({}))
-  folder.mkdir(parents=True, exist_ok=True)
-  path = folder / 'report.html'
-  path.write_text(text, encoding='utf-8')
-  return path
+  finite = table.filter(pl.col('value').is_finite())
+  axes = {metric: axis for one in facts.instruments
+          for metric, axis in one.metrics.items()}
+  many = 'n_layers' in table.columns
+  drawn = _sections(finite, facts, by_n.of_metric if many else plots.of_metric)
+  first: list[Shown] = []
+  if many:
+    found = readings.of_runs(finite)
+    quantities = by_n.quantities(found)
+    answers = by_n.answers(quantities, axes)
+    first = [Shown(by_n.figure(one, found, axes, f'quantity-{number}'),
+                   [by_n.table(one, axes)])
+             for number, one in enumerate(quantities)]
+    columns = []
+  else:
+    own = Measured(finite)
+    answers, columns = words.answers(own, axes), layers.columns(own, axes)
+  shown = [*first, *(one for section in drawn for one in section.shown)]
+  for plot in (one.plot for one in shown if one.plot.svg):
+    report.save(folder / 'figures' / f'{plot.name}.svg', plot.document)
+  return report.save(folder / 'report.html', report.page(
+    'probe/page.html.jinja', {
+      'facts': facts, 'table': TABLE, 'rows': table.height,
+      'empty': table.height - finite.height, 'many': many, 'answers': answers,
+      'columns': columns, 'layer_numbers': sorted(
+        {layer for column in columns for layer in column.values}),
+      'first': first, 'sections': drawn, 'slices': slices,
+      'anchors': {one.plot.metric: one.plot.name for one in reversed(shown)},
+      'manifest': report.sections(facts.manifest)}, Glossary(TERMS, COMMON)))
+
+
+def _sections(table: pl.DataFrame, facts: Facts,
+              draw: Callable[[pl.DataFrame, str, str], Shown]
+              ) -> list[Section]:
+  """The instruments that were taken, those alike together, with figures."""
+  groups: dict[tuple[str, ...], list[Instrument]] = {}
+  for one in facts.instruments:
+    groups.setdefault(tuple(one.metrics), []).append(one)
+  found = []
+  for group in groups.values():
+    rows = table.filter(pl.col('instrument').is_in([o.name for o in group]))
+    own = {str(name): part for (name,), part in
+           rows.group_by('metric', maintain_order=True)}
+    # A metric that no axis is named for is shown all the same.
+    axes = {**group[0].metrics, **{
+      name: label(name) for name in own if name not in group[0].metrics}}
+    found.append(Section(group, [draw(own[name], name, axis)
+                                 for name, axis in axes.items()
+                                 if name in own]))
+  return found

@@ -1,0 +1,174 @@
+"""What instruments say of several runs: figures and sentences by n."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from experiments.instruments.examination import MODEL
+from experiments.judge.numbers import listed, number, span
+from experiments.report import figures, marks
+from experiments.report.figures import Plot
+from experiments.report.probe import plots
+from experiments.report.probe.plots import Numbers, Shown
+from experiments.report.probe.words import Answer
+from experiments.report.wording import label
+
+# How a quantity's name begins, under which question it is told.
+QUESTIONS = {
+  'forms': ('Where do predictions form?', 'where predictions form'),
+  'can-go': ('Which layers can go?', 'share of layers that can go'),
+  'depth': ('How deep is it, in effect?', '')}
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+  """One quantity of all runs.
+
+  Attributes:
+    name: in words.
+    metric: of the rows that it is made of.
+    cells: mean, half-width of the 95 % interval (null for one run) and size by
+      stratum, arm and n.
+  """
+
+  name: str
+  metric: str
+  cells: pl.DataFrame
+
+
+def quantities(found: pl.DataFrame) -> list[Quantity]:
+  """Means over runs, of each quantity."""
+  return [] if found.is_empty() else [
+    Quantity(str(name), rows['metric'][0],
+             marks.summary(rows, 'stratum', 'arm', 'n_layers'))
+    for (name,), rows in found.group_by('quantity', maintain_order=True)]
+
+
+def answers(found: Sequence[Quantity],
+            axes: Mapping[str, str]) -> list[Answer]:
+  """What is asked of one model, told from the fewest layers to the most."""
+  told = []
+  taken: set[str] = set()
+  for key, (question, begins) in QUESTIONS.items():
+    own = [one for one in found
+           if one.name.startswith(begins) and one.name not in taken]
+    taken |= {one.name for one in own}
+    told.append(Answer(
+      key, question, [_trend(one, axes) for one in own],
+      list(dict.fromkeys(one.metric for one in own)), needs=(
+        {'forms': ('logit-lens', 'linear-lens', 'jacobian-lens'),
+         'can-go': ('skipping',), 'depth': ('effective-depth',)}[key])))
+  return told
+
+
+def name_of(quantity: Quantity, axes: Mapping[str, str]) -> str:
+  """A quantity in words."""
+  metric, *places = quantity.name.split(' · ')
+  return ' · '.join([axes.get(metric, label(metric)), *places])
+
+
+def _trend(quantity: Quantity, axes: Mapping[str, str]) -> str:
+  """From the fewest layers to the most, in each stratum and arm."""
+  said = []
+  for (stratum, arm), cells in quantity.cells.group_by(
+      'stratum', 'arm', maintain_order=True):
+    first, last = (cells.row(row, named=True) for row in (0, -1))
+    ends = (f'{number(first["mean"])} at n = {first["n_layers"]}'
+            if first == last else
+            f'{number(first["mean"])} at n = {first["n_layers"]} and '
+            f'{number(last["mean"])} at n = {last["n_layers"]}'
+            f'{_direction(first, last)}')
+    said.append(f'{ends} ({listed([label(stratum), label(arm)])})')
+  name = name_of(quantity, axes)
+  return f'{name[:1].upper()}{name[1:]}: {"; ".join(said)}.'
+
+
+def _direction(first: Mapping[str, float], last: Mapping[str, float]) -> str:
+  """Whether the intervals lie apart; nothing where there is none."""
+  if first['half'] is None or last['half'] is None:
+    return ''
+  gap = last['mean'] - first['mean']
+  if abs(gap) <= first['half'] + last['half']:
+    return ', within their intervals of each other'
+  return ', more' if gap > 0 else ', less'
+
+
+def table(quantity: Quantity, axes: Mapping[str, str]) -> Numbers:
+  """Estimates and intervals, for each stratum, arm and n."""
+  rows = []
+  for row in quantity.cells.iter_rows(named=True):
+    estimate, interval = (
+      (number(row['mean']), '') if row['half'] is None else
+      span(row['mean'], row['mean'] - row['half'], row['mean'] + row['half']))
+    rows.append([label(row['stratum']), label(row['arm']),
+                 str(row['n_layers']), f'{estimate} {interval}'.strip(),
+                 str(row['size'])])
+  return Numbers(['stratum', 'arm', 'n', name_of(quantity, axes), 'runs'], rows)
+
+
+def figure(quantity: Quantity, found: pl.DataFrame, axes: Mapping[str, str],
+           name: str) -> Plot:
+  """A quantity against n: runs, means and intervals."""
+  rows = found.filter(quantity=pl.lit(quantity.name)).with_columns(
+    line=pl.col('arm'), d_model=0)
+  words = name_of(quantity, axes)
+  return figures.line_plot(
+    Plot(name, f'{words[:1].upper()}{words[1:]}, against n', figures.INTERVAL,
+         quantity.metric, f'metric = {quantity.metric}'),
+    [(label(str(stratum)), part)
+     for (stratum,), part in rows.group_by('stratum', maintain_order=True)],
+    _axis(words))
+
+
+def of_metric(rows: pl.DataFrame, metric: str, axis: str) -> Shown:
+  """A metric of all runs: against layer / n with a line for each n, or by n.
+
+  What has a second layer, or heads, is averaged over them.
+  """
+  model = rows.filter(network=MODEL)
+  model = plots.named(model, [place for place in plots.places(model) if not
+                              model[place].dtype.is_integer()])
+  title = axis[:1].upper() + axis[1:]
+  plot = Plot(f'by-n-{metric.replace("_", "-")}', title, '', metric,
+              f'metric = {metric}, network = {MODEL}')
+  if model['layer'].null_count() == model.height:
+    model = model.with_columns(line=_words('arm', 'line'), d_model=0)
+    drawn = figures.line_plot(
+      dataclasses.replace(plot, caption=figures.INTERVAL),
+      [(label(str(stratum)), part) for (stratum,), part in
+       model.group_by('stratum', maintain_order=True)], _axis(axis))
+    return Shown(drawn, [_means(model.with_columns(
+      facet=_words('stratum', 'line')), 'n_layers', title)])
+  model = model.drop_nulls('layer').with_columns(
+    depth=pl.col('layer') / pl.col('n_layers'),
+    facet=_words('stratum', 'arm', 'line'))
+  panels = [(str(facet), _axis(axis), part) for (facet,), part in
+            model.group_by('facet', maintain_order=True)]
+  plot = dataclasses.replace(plot, caption=(
+    f'A line for each n, against layer / n. {plots.more(panels)}'))
+  drawn = figures.curve_plot(plot, panels[:plots.MOST_PANELS], 'depth',
+                             'n_layers', 'layer / n', 'n = {}')
+  return Shown(drawn, [_means(part.with_columns(
+    facet=pl.format('n = {}', 'n_layers')), 'layer', facet)
+    for facet, _, part in panels])
+
+
+def _axis(words: str) -> str:
+  return '\n'.join(plots.wrapped(words))
+
+
+def _words(*columns: str) -> pl.Expr:
+  """Columns joined; those that say nothing left out."""
+  return pl.concat_list(pl.col(column).cast(pl.String) for column in columns
+                        ).list.filter(pl.element() != '').list.join(' · ')
+
+
+def _means(rows: pl.DataFrame, along: str, title: str) -> Numbers:
+  """Means over runs: a row for each value, a column for each facet."""
+  cells = rows.group_by('facet', along, maintain_order=True).agg(
+    pl.col('value').mean())
+  table = cells.pivot('facet', index=along, values='value').sort(along)
+  return Numbers([label(along), *table.columns[1:]], [
+    [str(at), *map(number, values)] for at, *values in table.iter_rows()],
+    title)
