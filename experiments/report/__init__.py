@@ -138,6 +138,7 @@ def sections(manifest: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
 
 
 def save(path: Path, text: str) -> Path:
+  """Writes a file, and the folders that it needs; its path."""
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(text, encoding='utf-8')
   return path

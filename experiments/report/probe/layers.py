@@ -1,9 +1,9 @@
 """Layer by layer: what several instruments say of each, side by side."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
-from experiments.judge.numbers import number
 from experiments.report.probe.readings import Measured
 
 # What a layer does, in the order of reading; a metric that is absent is left
@@ -51,8 +51,12 @@ def columns(own: Measured, axes: Mapping[str, str]) -> list[Column]:
       continue
     axis = axes.get(metric, name)
     top = max(max(values.values()), 1e-12)
+    # A column's numbers stand in line, to three digits of its largest.
+    places = max(0, 2 - math.floor(math.log10(
+      max(map(abs, values.values())) or 1)))
     found.append(Column(
       metric, name, axis + (f', {own.earliest} lens' if where else ''),
-      {layer: number(value) for layer, value in values.items()},
+      {layer: f'{value:.{places}f}'.replace('-', '−')
+       for layer, value in values.items()},
       {layer: max(0.0, value) / top for layer, value in values.items()}))
   return found

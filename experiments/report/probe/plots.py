@@ -7,14 +7,14 @@ nothing here.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from experiments.instruments.examination import COLUMNS, MODEL
 from experiments.judge.numbers import number
-from experiments.report import canvas, figures, marks
+from experiments.report import figures, marks
 from experiments.report.canvas import DASHES, INK, MARKERS, PALETTE
 from experiments.report.figures import Plot
 from experiments.report.probe.readings import RUN
@@ -132,6 +132,7 @@ def _curves(plot: Plot, rows: pl.DataFrame, along: str,
       axes.xaxis.get_major_locator().set_params(integer=along == 'layer')
       if _spread(rows['value']):
         axes.set_yscale('log')
+        axes.yaxis.set_major_formatter(lambda value, _: f'{value:g}')
     for axes in grid[:, 0]:
       axes.set_ylabel('\n'.join(wrapped(axis)))
     marks.legend(figure, [(_dotted(), 'random network')] if random else ())
@@ -167,8 +168,9 @@ def _maps(plot: Plot, rows: pl.DataFrame, across: str,
     ['network'] if rows['network'].n_unique() > 1 else [])])
   shown = panels[:MOST_PANELS]
   layers = [rows[name].drop_nulls() for name in (across, 'layer')]
-  extent = [end for one in layers for end in (one.min() - 0.5, one.max() + 0.5)]
-  low, high = rows['value'].min(), rows['value'].max()
+  extent = [end for one in layers
+            for end in (_ends(one)[0] - 0.5, _ends(one)[1] + 0.5)]
+  low, high = _ends(rows['value'])
   diverging = low < 0 < high and -low > high / 4
   reach = max(-low, high)
   ends = (-reach, reach) if diverging else (low, high)
@@ -203,9 +205,12 @@ def _maps(plot: Plot, rows: pl.DataFrame, across: str,
 
 
 def _whole(values: pl.Series) -> range:
-  low, high = values.min(), values.max()
-  assert isinstance(low, int) and isinstance(high, int)
+  low, high = _ends(values)
   return range(low, high + 1)
+
+
+def _ends(values: pl.Series) -> tuple[Any, Any]:
+  return values.min(), values.max()
 
 
 def _panels(rows: pl.DataFrame,
@@ -226,10 +231,11 @@ def more(panels: Sequence[Any]) -> str:
 
 def _pivot(rows: pl.DataFrame, along: str, title: str) -> Numbers:
   """A line for each layer, a column for each line and network."""
-  table = rows.with_columns(column=pl.when(network=MODEL).then('line').otherwise(
-    pl.concat_str('line', pl.lit(' random'))).str.strip_chars())
-  table = table.pivot('column', index=along, values='value',
-                      aggregate_function='mean').sort(along)
+  random = pl.concat_str('line', pl.lit(' random')).str.strip_chars()
+  table = rows.with_columns(
+    column=pl.when(network=MODEL).then('line').otherwise(random)).pivot(
+      'column', index=along, values='value',
+      aggregate_function='mean').sort(along)
   names = [name or 'value' for name in table.columns[1:]]
   return Numbers([label(along), *names], [
     [_short(at), *map(number, values)] for at, *values in table.iter_rows()],
@@ -242,9 +248,8 @@ def _short(value: Any) -> str:
 
 def _spread(values: pl.Series) -> bool:
   """Whether they span so much that small ones would not be seen."""
-  low, high = values.min(), values.max()
-  assert isinstance(low, float) and isinstance(high, float)
-  return 0 < low and high > 300 * low
+  low, high = _ends(values)
+  return bool(low > 0 and high > max(300 * low, 2))  # shares stay as they are
 
 
 def _lines(panels: Sequence[Any]) -> int:

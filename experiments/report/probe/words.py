@@ -1,8 +1,8 @@
-"""The first screen: four questions, answered from the numbers by fixed rules."""
+"""The first screen: four questions, answered by rules from the numbers."""
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from experiments.judge.numbers import brief, count, listed, number
 from experiments.report.probe.readings import (
@@ -75,7 +75,7 @@ def does(own: Measured) -> Answer:
       said.append(
         f'The feed-forward network adds more than attention in {len(fed)} of '
         f'{len(parts[0])} layers.' if fed else
-        f'Attention adds more than the feed-forward network in every layer.')
+        'Attention adds more than the feed-forward network in every layer.')
   elif turned:
     most, least = _extremes(turned)
     said.append(f'The stream turns most in layer {most} and least in layer '
@@ -93,7 +93,7 @@ def does(own: Measured) -> Answer:
     metrics += ['linearity', 'linearity_of_change']
   shown = added or turned
   return Answer(
-    'does', 'What does each layer do?', said, metrics, _strip(shown, {}),
+    'does', 'What does each layer do?', said, metrics, _strip(shown, ()),
     'Height: how much each layer adds.' if added else
     'Height: how far each layer turns the stream.',
     ('contributions', 'influence', 'linearity'))
@@ -106,8 +106,8 @@ def forms(own: Measured) -> Answer:
   random = {lens: own.forms(lens, 'random') for lens in own.lenses}
   said = []
   if any(layer is not None for layer in formed.values()):
-    said = [f'Most likeliest next words are already those of the last layer '
-            f'{_from(formed)}, of {own.n_layers} layers.']
+    said = [f'At most places the likeliest next word is already that of the '
+            f'last layer {_from(formed)}, of {own.n_layers} layers.']
     if any(layer is not None for layer in random.values()):
       said.append(f'In a random network of this shape: {_from(random)}.')
   shares = own.layers('lens_agreement', lens=best) if best else {}
@@ -147,19 +147,20 @@ def can_go(own: Measured) -> Answer:
   costs = own.layers('skip_bits')
   cost = (f', and each next word costs {number(costs[least], 2)} bits more'
           if costs.get(least, 0) > 0 else '')
+  left = _share(kept[least]) if _places(metric) else number(kept[least], 2)
   said.append(f'What is missed most is layer {least}: without it that is '
-              f'{_share(kept[least]) if _places(metric) else number(kept[least], 2)}'
-              f'{cost}.')
+              f'{left}{cost}.')
   return Answer(
     'can-go', 'Which layers can go?', said,
-    [metric] + ['skip_bits'] * bool(cost), _strip(kept, set(spared), whole=True),
+    [metric] + ['skip_bits'] * bool(cost),
+    _strip(kept, spared, whole=True),
     'Height: what stays when the layer is left out; coloured: it can go.',
     ('skipping',))
 
 
 def depth(own: Measured, axes: Mapping[str, str]) -> Answer:
   """How deep it is in effect: each definition, as none is agreed on."""
-  found = {name: value for name, value in own.depths().items()}
+  found = own.depths()
   bars = []
   for name, value in found.items():
     metric, *places = name.split(' · ')
@@ -247,7 +248,8 @@ def _extremes(values: Layers) -> tuple[int, int]:
           min(values, key=lambda layer: values[layer]))
 
 
-def _strip(values: Layers, marked: set[int], whole: bool = False) -> list[Bar]:
+def _strip(values: Layers, marked: Collection[int],
+           whole: bool = False) -> list[Bar]:
   top = 1.0 if whole else max(values.values(), default=1.0) or 1.0
   return [Bar(f'layer {layer}', number(value),
               max(0.0, min(1.0, value / top)), layer in marked)
