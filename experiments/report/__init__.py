@@ -91,7 +91,7 @@ def _write(plan: Plan, template: str, plots: Mapping[str, Sequence[Plot]],
   words = Glossary(plan.experiment.terms)
   save(folder / 'report.md', page(f'{template}.md.jinja', facts, words))
   return save(folder / 'report.html',
-               page(f'{template}.html.jinja', facts, words))
+              page(f'{template}.html.jinja', facts, words))
 
 
 def page(template: str, facts: Mapping[str, Any], words: Glossary) -> str:
