@@ -266,7 +266,8 @@ def stack_flops(config: ModelConfig, tokens: int) -> float:
   return (one.total - one.unembedding) * tokens / max(length, 1)
 
 
-def _identity(given: Given) -> Transport:
+def identity(given: Given) -> Transport:
+  """That of the logit lens, which is fitted on nothing."""
   del given
   return LOGIT
 
@@ -277,7 +278,7 @@ def _flops(config: ModelConfig, tokens: int, calibration: int) -> float:
 
 
 def _measure(given: Given) -> list[Row]:
-  return rows(given, 'logit', _identity)
+  return rows(given, 'logit', identity)
 
 
 INSTRUMENT = Instrument(
