@@ -54,7 +54,7 @@ def examine(given: Given, instruments: Sequence[Instrument],
     begins(one)
     started = time.monotonic()
     try:
-      if found := one.measure(given):
+      if found := given.once(one.measure):
         rows[one.name] = found
       else:
         refused[one.name] = NOTHING
