@@ -1,7 +1,9 @@
 """What instruments say of several runs: figures and sentences by n."""
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -14,6 +16,9 @@ from experiments.report.probe.plots import Numbers, Shown
 from experiments.report.probe.words import Answer
 from experiments.report.wording import label
 
+FEW = 3  # families that are told one by one
+MORE, LESS, SAME, OPEN = ('more', 'less', 'the same within the intervals',
+                          'without intervals, as there is one run of each')
 # How a quantity's name begins, under which question it is told.
 QUESTIONS = {
   'forms': ('Where do predictions form?', 'where predictions form'),
@@ -69,29 +74,44 @@ def name_of(quantity: Quantity, axes: Mapping[str, str]) -> str:
 
 
 def _trend(quantity: Quantity, axes: Mapping[str, str]) -> str:
-  """From the fewest layers to the most, in each stratum and arm."""
-  said = []
-  for (stratum, arm), cells in quantity.cells.group_by(
-      'stratum', 'arm', maintain_order=True):
-    first, last = (cells.row(row, named=True) for row in (0, -1))
-    ends = (f'{number(first["mean"])} at n = {first["n_layers"]}'
-            if first == last else
-            f'{number(first["mean"])} at n = {first["n_layers"]} and '
-            f'{number(last["mean"])} at n = {last["n_layers"]}'
-            f'{_direction(first, last)}')
-    said.append(f'{ends} ({listed([label(stratum), label(arm)])})')
+  """From the fewest layers to the most: each family, or how many go where.
+
+  A family is a stratum and an arm.
+  """
   name = name_of(quantity, axes)
-  return f'{name[:1].upper()}{name[1:]}: {"; ".join(said)}.'
+  families = [
+    (listed([label(stratum), *([label(arm)] if arm else [])]),
+     cells.row(0, named=True), cells.row(-1, named=True))
+    for (stratum, arm), cells in quantity.cells.group_by(
+      'stratum', 'arm', maintain_order=True)]
+  if len(families) <= FEW:
+    said = '; '.join(f'{family}, {_ends(first, last)}'
+                     for family, first, last in families)
+    return f'{name[:1].upper()}{name[1:]}: {said}.'
+  ways = collections.Counter(
+    _direction(first, last) for _, first, last in families)
+  said = listed([f'{way} in {ways[way]}' for way in (MORE, LESS, SAME, OPEN)
+                 if ways[way]])
+  return (f'{name[:1].upper()}{name[1:]}: from the fewest layers to the most, '
+          f'of {len(families)} families of runs, {said}.')
 
 
-def _direction(first: Mapping[str, float], last: Mapping[str, float]) -> str:
-  """Whether the intervals lie apart; nothing where there is none."""
-  if first['half'] is None or last['half'] is None:
-    return ''
+def _ends(first: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+  if first == last:
+    return f'{number(first["mean"])} at n = {first["n_layers"]}'
+  return (f'{number(first["mean"])} at n = {first["n_layers"]} and '
+          f'{number(last["mean"])} at n = {last["n_layers"]} '
+          f'({_direction(first, last)})')
+
+
+def _direction(first: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+  """Whether the two intervals lie apart, and which way."""
   gap = last['mean'] - first['mean']
+  if first['half'] is None or last['half'] is None:
+    return OPEN
   if abs(gap) <= first['half'] + last['half']:
-    return ', within their intervals of each other'
-  return ', more' if gap > 0 else ', less'
+    return SAME
+  return MORE if gap > 0 else LESS
 
 
 def table(quantity: Quantity, axes: Mapping[str, str]) -> Numbers:

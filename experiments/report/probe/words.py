@@ -91,6 +91,14 @@ def does(own: Measured) -> Answer:
       f'One matrix explains {_share(_mean(whole))} of the stream behind a '
       f'layer, and {_share(_mean(change))} of what the layer adds, on average.')
     metrics += ['linearity', 'linearity_of_change']
+  later = own.layers('effect_above', tokens='later')
+  if len(later) > 1:
+    first, second = _means_of_halves(later)
+    said.append(
+      f'Leaving out a layer of the first half changes what the layers above '
+      f'add at later tokens by {number(first, 2)} of its length, one of the '
+      f'second half by {number(second, 2)}.')
+    metrics.append('effect_above')
   shown = added or turned
   return Answer(
     'does', 'What does each layer do?', said, metrics, _strip(shown, ()),
@@ -212,12 +220,9 @@ def _places(metric: str) -> str:
 
 def _halves(values: Layers, told: Callable[[float], str]) -> str:
   """What the first half of the layers does beside the second."""
-  layers = sorted(values)
-  middle = len(layers) // 2
-  if not middle:
-    return f'Its one layer adds {told(values[layers[0]])}.'
-  first = _mean({layer: values[layer] for layer in layers[:middle]})
-  second = _mean({layer: values[layer] for layer in layers[middle:]})
+  if len(values) == 1:
+    return f'Its one layer adds {told(*values.values())}.'
+  first, second = _means_of_halves(values)
   unlike = max(first, second) > UNLIKE * max(min(first, second), 1e-12)
   most, _ = _extremes(values)
   return (f'{"The first half" if first > second else "The second half"} of the '
@@ -225,6 +230,13 @@ def _halves(values: Layers, told: Callable[[float], str]) -> str:
           'Both halves of the layers add about as much') + (
     f': a layer of the first adds {told(first)}, one of the second '
     f'{number(second, 2)}; layer {most} adds most, {number(values[most], 2)}.')
+
+
+def _means_of_halves(values: Layers) -> tuple[float, float]:
+  layers = sorted(values)
+  middle = len(layers) // 2
+  return (_mean({layer: values[layer] for layer in layers[:middle]}),
+          _mean({layer: values[layer] for layer in layers[middle:]}))
 
 
 def _directions(cosines: Layers) -> str:

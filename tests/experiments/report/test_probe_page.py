@@ -171,7 +171,7 @@ def test_what_is_no_number_is_counted_and_not_shown(tmp_path):
 
 def test_runs_are_told_by_n(many):
   for said in ('share of layers that can go', 'at n = 1', 'at n = 8',
-               'By the number of layers n', 'text and looped'):
+               'By the number of layers n', 'text and looped, 0 at n = 1'):
     assert said in many.text, said
   assert 'by-n-novelty' in many.ids
 
