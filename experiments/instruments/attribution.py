@@ -5,13 +5,17 @@ baseline x' to the embeddings x (Sundararajan et al., 2017): the attribution of
 a position is (x - x') times the mean of the gradient on the way, summed over
 the width. Attributions add up to F(x) - F(x'), which is checked of each
 prediction; where they miss it by more than GATE, the way is cut into more
-steps. The baseline is the mean of the embeddings that are read, at every
-position. Zero, the other common choice, is where a model that normalises
-has no derivative to speak of: its first norm sees the direction alone.
+steps.
+
+The baseline has at each position another token of the same text, drawn at
+random, and at the first, where many models keep what belongs to no token, the
+same. Zero and the mean embedding, the usual choices, put one vector at every
+position; on the way from there a language model jumps, and no number of steps
+that one can pay for adds up.
 
 Whether what it names is what matters is seen by deletion (Samek et al., 2017):
-positions are set to the baseline one after the other, the most attributed
-first, and the prediction falls faster than in random order, or not.
+positions are given the baseline's tokens one after the other, the most
+attributed first, and the prediction falls faster than in random order, or not.
 """
 
 import functools
@@ -33,9 +37,10 @@ from experiments.runs.subject import Row
 from model import ModelConfig, count
 
 STEPS = 32  # of Gauss and Legendre, on each piece of the way
-MOST = 32  # pieces
+MOST = 8  # pieces
 TOGETHER = 17  # points of the way, of which a piece has STEPS and its two ends
 GATE = .01  # of F(x) - F(x')
+LEAST = .1  # bits, which a difference counts as if it is smaller
 TARGETS = 8  # predictions, evenly spread
 CONTEXT = 32  # positions that they may hang on, where a model looks back alone
 SHARES = 8  # of the positions, deleted one after the other
@@ -50,7 +55,7 @@ class Attribution(NamedTuple):
   Attributes:
     bits_T: of each position.
     difference: F(x) - F(x'), bits.
-    error: |sum of bits_T - difference| / |difference|.
+    error: |sum of bits_T - difference| / max(|difference|, LEAST).
     steps: gradients on the way.
   """
 
@@ -73,24 +78,25 @@ def measure(given: Given) -> list[Row]:
     nothing is scored.
   """
   network = given.network
-  rows = targets(given.passages, network.config)
+  rows = [(row, others(row, given.passages, number)) for number, row
+          in enumerate(targets(given.passages, network.config))]
   if not rows:
     return []
-  baseline_D = _mean(network, given.passages)
-  found = [attribute(network, row, baseline_D) for row in rows]
-  complete = [(row, each) for row, each in zip(rows, found)
+  found = [attribute(network, row, other) for row, other in rows]
+  complete = [(row, other, each) for (row, other), each in zip(rows, found)
               if each.error <= GATE]
   measured = [
     Row('completeness_error', max(each.error for each in found)),
     Row('complete_share', len(complete) / len(found)),
     Row('gradient_steps', float(np.mean([each.steps for each in found])))]
   if complete:
-    share = np.mean([_by_distance(row, each) for row, each in complete], axis=0)
+    share = np.mean([_by_distance(row, each) for row, _, each in complete],
+                    axis=0)
     measured += [
       Row('attribution_share', float(value), {'distance': 2**number // 2})
       for number, value in enumerate(share) if value > 0]
-    drop = np.mean([deletion(network, row, baseline_D, each.bits_T)
-                    for row, each in complete], axis=0)
+    drop = np.mean([deletion(network, row, other, each.bits_T)
+                    for row, other, each in complete], axis=0)
     measured += [Row('deletion_drop', float(value), {'order': order})
                  for order, value in zip(('attributed', 'random'), drop)]
   return measured
@@ -115,8 +121,16 @@ def targets(passages: Passages, config: ModelConfig) -> list[Passages]:
   return rows
 
 
-def attribute(network: Network, row: Passages,
-              baseline_D: jax.Array) -> Attribution:
+def others(row: Passages, passages: Passages, seed: int) -> Passages:
+  """The baseline of a row: other tokens of the text at all places but one."""
+  drawn_BT = np.random.default_rng((SEED, seed)).choice(
+    np.asarray(passages.tokens_BT)[np.asarray(passages.valid_BT)],
+    size=row.tokens_BT.shape)
+  drawn_BT[:, 0] = row.tokens_BT[:, 0]
+  return row._replace(tokens_BT=drawn_BT)
+
+
+def attribute(network: Network, row: Passages, other: Passages) -> Attribution:
   """Integrates the gradient of one prediction.
 
   Attributions of a piece of the way add up to what F changes along it, so the
@@ -125,7 +139,7 @@ def attribute(network: Network, row: Passages,
   def piece(first: float, last: float) -> tuple[float, float, np.ndarray,
                                                 float, float]:
     bits_T, start, end = map(np.asarray, _piece(
-      network, row, baseline_D, first, last))
+      network, row, other, first, last))
     return first, last, bits_T, float(start), float(end)
 
   def miss(piece: tuple[float, float, np.ndarray, float, float]) -> float:
@@ -136,8 +150,8 @@ def attribute(network: Network, row: Passages,
   _, _, _, start, end = pieces[0]
   difference = end - start
   done = 1
-  while (sum(map(miss, pieces)) > GATE * abs(difference)
-         and len(pieces) < MOST):
+  size = max(abs(difference), LEAST)
+  while sum(map(miss, pieces)) > GATE * size and len(pieces) < MOST:
     worst = max(pieces, key=miss)
     pieces.remove(worst)
     first, last, *_ = worst
@@ -145,11 +159,11 @@ def attribute(network: Network, row: Passages,
     pieces += [piece(first, middle), piece(middle, last)]
     done += 2
   bits_T = np.sum([bits_T for _, _, bits_T, _, _ in pieces], axis=0)
-  error = abs(float(bits_T.sum()) - difference) / max(abs(difference), 1e-12)
+  error = abs(float(bits_T.sum()) - difference) / size
   return Attribution(bits_T, difference, error, done * STEPS)
 
 
-def deletion(network: Network, row: Passages, baseline_D: jax.Array,
+def deletion(network: Network, row: Passages, other: Passages,
              bits_T: np.ndarray) -> tuple[float, float]:
   """How far F falls, mean over shares deleted: as attributed, and at random."""
   seen_T = _seen(row, network.config)
@@ -162,7 +176,7 @@ def deletion(network: Network, row: Passages, baseline_D: jax.Array,
     rank_T = np.full(len(seen_T), len(seen_T))
     rank_T[order] = np.arange(len(order))
     counts = np.linspace(0, len(order), SHARES + 1).round()
-    bits_B = np.asarray(_without(network, row, baseline_D,
+    bits_B = np.asarray(_without(network, row, other,
                                  rank_T < counts[:, None]))
     drops.append(float(np.mean(bits_B[0] - bits_B[1:])))
   return drops[0], float(np.mean(drops[1:]))
@@ -200,18 +214,19 @@ def _bits(network: Network, row: Passages, x_BTD: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _piece(network: Network, row: Passages, baseline_D: jax.Array,
+def _piece(network: Network, row: Passages, other: Passages,
            first: jax.Array, last: jax.Array):
   """Attributions of [first, last] of the way, (T,), and F at its ends."""
   node, weight = np.polynomial.legendre.leggauss(STEPS)
   node = np.concatenate([[-1, 1], node])
   weight = np.concatenate([[0, 0], weight]) / 2
-  x_TD = network.embed(row)[0].astype(jnp.float32)
-  way_TD = x_TD - baseline_D
+  start_TD, x_TD = (network.embed(each)[0].astype(jnp.float32)
+                    for each in (other, row))
+  way_TD = x_TD - start_TD
   share = first + (last - first) * (node + 1) / 2
 
   def slope(share: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x_BTD = baseline_D + share[:, None, None] * way_TD
+    x_BTD = start_TD + share[:, None, None] * way_TD
     bits_B, pull = jax.vjp(functools.partial(_bits, network, row), x_BTD)
     (slope_BTD,) = pull(jnp.ones_like(bits_B))
     return bits_B, slope_BTD
@@ -224,19 +239,12 @@ def _piece(network: Network, row: Passages, baseline_D: jax.Array,
 
 
 @jax.jit
-def _without(network: Network, row: Passages, baseline_D: jax.Array,
+def _without(network: Network, row: Passages, other: Passages,
              deleted_BT: jax.Array) -> jax.Array:
-  """F with some positions at the baseline, (B,)."""
-  x_BTD = network.embed(row).astype(jnp.float32)
+  """F with the tokens of the baseline at some positions, (B,)."""
+  start_BTD, x_BTD = map(network.embed, (other, row))
   return _bits(network, row,
-               jnp.where(deleted_BT[..., None], baseline_D, x_BTD))
-
-
-@jax.jit
-def _mean(network: Network, passages: Passages) -> jax.Array:
-  """The mean embedding, (D,)."""
-  x_BTD = network.embed(passages).astype(jnp.float32)
-  return jnp.mean(x_BTD, axis=(0, 1), where=passages.valid_BT[..., None])
+               jnp.where(deleted_BT[..., None], start_BTD, x_BTD))
 
 
 def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
