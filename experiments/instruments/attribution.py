@@ -77,7 +77,11 @@ def measure(given: Given) -> list[Row]:
     log-probability falls, bits, mean over shares deleted. No rows where
     nothing is scored.
   """
-  network = given.network
+  with jax.default_matmul_precision('highest'):
+    return _rows(given.network.in_float32(), given)
+
+
+def _rows(network: Network, given: Given) -> list[Row]:
   rows = [(row, others(row, given.passages, number)) for number, row
           in enumerate(targets(given.passages, network.config))]
   if not rows:

@@ -94,6 +94,11 @@ class Network:
     """The same shape, nothing learned: the baseline of every number."""
     return dataclasses.replace(self, params=_draw(self, seed))
 
+  def in_float32(self) -> 'Network':
+    """The same, computed in float32: for differences of what is near."""
+    return dataclasses.replace(
+      self, config=dataclasses.replace(self.config, dtype='float32'))
+
   def _mask(self, passages: Passages) -> jax.Array | None:
     # What looks back alone never sees the padding behind it.
     return None if self.config.mask == 'causal' else passages.valid_BT

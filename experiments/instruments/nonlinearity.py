@@ -34,12 +34,15 @@ def measure(given: Given) -> list[Row]:
     first of each window left out), of the network and of its baseline.
   """
   passages = excerpt(given.passages, given.network.config)
+  with jax.default_matmul_precision('highest'):
+    found = [(_means(network.in_float32(), passages), places)
+             for network, places in ((given.network, {}),
+                                     (given.baseline, {'network': 'random'}))]
   return [
     Row('nonlinearity', float(value),
         {'layer': layer, 'radius': radius, **places})
-    for network, places in ((given.network, {}),
-                            (given.baseline, {'network': 'random'}))
-    for radius, value_N in zip(RADII, _means(network, passages))
+    for means, places in found
+    for radius, value_N in zip(RADII, means)
     for layer, value in enumerate(value_N, start=1)]
 
 
