@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from experiments import report
+from experiments.instruments.examination import MODEL
 from experiments.instruments.instrument import Instrument
 from experiments.report.probe import by_n, layers, plots, readings, words
 from experiments.report.probe.plots import Shown
@@ -124,9 +125,10 @@ def write(folder: Path, table: pl.DataFrame, slices: Mapping[str, Any] | None,
     found = readings.of_runs(finite)
     quantities = by_n.quantities(found)
     answers = by_n.answers(quantities, axes)
-    first = [Shown(by_n.figure(one, found, axes, f'quantity-{number}'),
-                   [by_n.table(one, axes)])
-             for number, one in enumerate(quantities)]
+    first = [Shown(by_n.figure(
+      one, found, axes, f'quantity-{number}',
+      finite.filter(metric=pl.lit(one.metric), network=pl.lit(MODEL)).height),
+      [by_n.table(one, axes)]) for number, one in enumerate(quantities)]
     columns = []
   else:
     own = Measured(finite)
@@ -146,7 +148,7 @@ def write(folder: Path, table: pl.DataFrame, slices: Mapping[str, Any] | None,
 
 
 def _sections(table: pl.DataFrame, facts: Facts,
-              draw: Callable[[pl.DataFrame, str, str], Shown]
+              draw: Callable[[pl.DataFrame, str, str, str], Shown]
               ) -> list[Section]:
   """The instruments that were taken, those alike together, with figures."""
   groups: dict[tuple[str, ...], list[Instrument]] = {}
@@ -160,7 +162,8 @@ def _sections(table: pl.DataFrame, facts: Facts,
     # A metric that no axis is named for is shown all the same.
     axes = {**group[0].metrics, **{
       name: label(name) for name in own if name not in group[0].metrics}}
-    found.append(Section(group, [draw(own[name], name, axis)
-                                 for name, axis in axes.items()
-                                 if name in own]))
+    found.append(Section(group, [
+      draw(part, name, axis, kind)
+      for name, axis in axes.items() if name in own
+      for kind, part in plots.kinds(own[name])]))
   return found

@@ -19,6 +19,7 @@ from experiments.report.wording import label
 FEW = 3  # families that are told one by one
 MORE, LESS, SAME, OPEN = ('more', 'less', 'the same within the intervals',
                           'without intervals, as there is one run of each')
+_OF_MODEL = f'network = {MODEL}'
 # How a quantity's name begins, under which question it is told.
 QUESTIONS = {
   'forms': ('Where do predictions form?', 'where predictions form'),
@@ -128,20 +129,30 @@ def table(quantity: Quantity, axes: Mapping[str, str]) -> Numbers:
 
 
 def figure(quantity: Quantity, found: pl.DataFrame, axes: Mapping[str, str],
-           name: str) -> Plot:
-  """A quantity against n: runs, means and intervals."""
+           name: str, rows_of: int) -> Plot:
+  """A quantity against n: runs, means and intervals.
+
+  Args:
+    quantity: which.
+    found: all of all runs.
+    axes: what each metric is, by name.
+    name: of the figure.
+    rows_of: how many rows of the table it is made of.
+  """
   rows = found.filter(quantity=pl.lit(quantity.name)).with_columns(
     line=pl.col('arm'), d_model=0)
   words = name_of(quantity, axes)
-  return figures.line_plot(
+  drawn = figures.line_plot(
     Plot(name, f'{words[:1].upper()}{words[1:]}, against n', figures.INTERVAL,
-         quantity.metric, f'metric = {quantity.metric}'),
+         quantity.metric, f'metric = {quantity.metric}, {_OF_MODEL}'),
     [(label(str(stratum)), part)
      for (stratum,), part in rows.group_by('stratum', maintain_order=True)],
     _axis(words))
+  return dataclasses.replace(drawn, rows=rows_of)
 
 
-def of_metric(rows: pl.DataFrame, metric: str, axis: str) -> Shown:
+def of_metric(rows: pl.DataFrame, metric: str, axis: str,
+              kind: str = '') -> Shown:
   """A metric of all runs: against layer / n with a line for each n, or by n.
 
   What has a second layer, or heads, is averaged over them.
@@ -149,9 +160,9 @@ def of_metric(rows: pl.DataFrame, metric: str, axis: str) -> Shown:
   model = rows.filter(network=MODEL)
   model = plots.named(model, [place for place in plots.places(model) if not
                               model[place].dtype.is_integer()])
-  title = axis[:1].upper() + axis[1:]
-  plot = Plot(f'by-n-{metric.replace("_", "-")}', title, '', metric,
-              f'metric = {metric}, network = {MODEL}')
+  plot = plots.plain(model, metric, axis, kind)
+  plot = dataclasses.replace(
+    plot, name=f'by-n-{plot.name}', rows_of=f'{plot.rows_of}, {_OF_MODEL}')
   if model['layer'].null_count() == model.height:
     model = model.with_columns(line=_words('arm', 'line'), d_model=0)
     drawn = figures.line_plot(
@@ -159,7 +170,7 @@ def of_metric(rows: pl.DataFrame, metric: str, axis: str) -> Shown:
       [(label(str(stratum)), part) for (stratum,), part in
        model.group_by('stratum', maintain_order=True)], _axis(axis))
     return Shown(drawn, [_means(model.with_columns(
-      facet=_words('stratum', 'line')), 'n_layers', title)])
+      facet=_words('stratum', 'line')), 'n_layers', plot.title)])
   model = model.drop_nulls('layer').with_columns(
     depth=pl.col('layer') / pl.col('n_layers'),
     facet=_words('stratum', 'arm', 'line'))

@@ -49,16 +49,47 @@ class Shown:
   numbers: Sequence[Numbers]
 
 
-def of_metric(rows: pl.DataFrame, metric: str, axis: str) -> Shown:
+def kinds(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+  """Rows of one metric, those with the same numbered places together.
+
+  What has a head is shown apart from what is of a whole layer, and that apart
+  from what has no layer.
+
+  Returns:
+    (what tells the kind, rows) of each; '' where there is one.
+  """
+  numbered = ['layer', *(name for name in places(rows)
+                         if rows[name].dtype.is_integer())]
+  keys = [pl.col(name).is_not_null().alias(f'has {name}') for name in numbered]
+  groups = dict(rows.group_by(keys, maintain_order=True))
+  found = []
+  for has, part in groups.items():
+    named = [label(name) for name, there in zip(numbered, has) if there
+             and len({other[numbered.index(name)] for other in groups}) > 1]
+    found.append((f'by {" and ".join(named)}' if named else
+                  'in all' if len(groups) > 1 else '', part))
+  return found
+
+
+def plain(rows: pl.DataFrame, metric: str, axis: str, kind: str) -> Plot:
+  """A figure of one kind of rows of a metric, not drawn yet."""
+  words = f'{axis}, {kind}' if kind else axis
+  name = f'{metric} {kind}'.strip().replace('_', '-').replace(' ', '-')
+  return Plot(name, words[:1].upper() + words[1:], '', metric,
+              f'metric = {metric}', rows.height)
+
+
+def of_metric(rows: pl.DataFrame, metric: str, axis: str,
+              kind: str = '') -> Shown:
   """What one metric of one model says.
 
   Args:
-    rows: of the metric, some; all finite.
+    rows: of the metric, some; all finite and of one kind.
     metric: its name.
     axis: what its values are, with the unit.
+    kind: of `kinds`.
   """
-  plot = Plot(metric.replace('_', '-'), axis[:1].upper() + axis[1:], '',
-              metric, f'metric = {metric}')
+  plot = plain(rows, metric, axis, kind)
   others = places(rows)
   across = _across(rows, others)
   if across:

@@ -50,7 +50,8 @@ def instruments():
          {'induction_score': 'attention to what followed last time'}),
     made('novelty', 'Something that came later',
          {'novelty': 'a number by an unknown place',
-          'novelty_in_all': 'one number'})]
+          'novelty_in_all': 'one number',
+          'novelty_of_parts': 'of layers, of heads and of all'})]
 
 
 def rows(n=30, forms=0.6, needed=(1, 2, 30)):
@@ -105,7 +106,13 @@ def rows(n=30, forms=0.6, needed=(1, 2, 30)):
     for layer in blocks for head in range(3)]
   found['novelty'] = [
     *(Row('novelty', layer / k, {'layer': layer, 'mystery': f'k{k}'})
-      for k in (1, 2) for layer in blocks), Row('novelty_in_all', 3.25, {})]
+      for k in (1, 2) for layer in blocks), Row('novelty_in_all', 3.25, {}),
+    *(Row('novelty_of_parts', 10.0 * layer + head, {
+      'layer': layer, 'head': head, 'part': 'head'})
+      for layer in blocks for head in range(2)),
+    *(Row('novelty_of_parts', float(layer), {'layer': layer, 'part': 'mixer'})
+      for layer in blocks),
+    Row('novelty_of_parts', 77.5, {'part': 'embedding'})]
   return found
 
 

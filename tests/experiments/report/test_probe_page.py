@@ -112,10 +112,23 @@ def test_without_a_slice_there_is_no_script(many):
 
 def test_every_metric_has_a_figure_or_its_numbers(page, folder):
   for metric in planted_probe.table(n=8)['metric'].unique():
-    assert metric.replace('_', '-') in page.ids
+    assert any(name.startswith(metric.replace('_', '-')) for name in page.ids)
     assert f'<code>metric = {metric}' in page.text
   files = {path.stem for path in (folder / 'figures').iterdir()}
   assert {'cka', 'lens-bits', 'induction-score', 'novelty'} <= files
+
+
+def test_heads_layers_and_what_has_none_are_shown_apart():
+  rows = planted_probe.table(n=3).filter(metric='novelty_of_parts')
+  shown = [plots.of_metric(part, 'novelty_of_parts', 'of parts', kind)
+           for kind, part in plots.kinds(rows)]
+  assert [one.plot.title for one in shown] == [
+    'Of parts, by layer and head', 'Of parts, by layer', 'Of parts, in all']
+  assert [one.plot.rows for one in shown] == [6, 3, 1]
+  by_head, by_layer, in_all = (one.numbers[0].rows for one in shown)
+  assert list(by_head[1]) == ['2', '20.0', '21.0']
+  assert list(by_layer[1]) == ['2', '2.00']
+  assert list(in_all[0]) == ['model', '77.5']
 
 
 @pytest.mark.parametrize('one', catalogue.INSTRUMENTS,
