@@ -27,9 +27,10 @@ IN_SAMPLE, HELD_OUT = 'in-sample', 'held-out'
 # Points for each coordinate below which no map is fitted: it would go through
 # nearly all of them, whatever they are.
 FEWEST = 1.5
-# Added to the unit variances of the inputs: what steadies a fit that is scored
-# on other points, and what keeps rounding out of one that is not.
-PENALTY, ROUNDING = 1e-2, 1e-6
+# Added to the unit variances of the inputs: what a fit that is scored on other
+# points chooses from, and what keeps rounding out of one that is not.
+PENALTIES = tuple(10.0 ** power for power in range(-4, 4))
+ROUNDING = (1e-6,)
 
 
 Array = Any  # JAX's as they are made, NumPy's once they are added up
@@ -87,16 +88,19 @@ class Score(NamedTuple):
   y_D: np.ndarray
 
 
-def score(fit: Sums, scored: Sums, penalty: float) -> Score | None:
+def score(fit: Sums, scored: Sums,
+          penalties: Sequence[float] = PENALTIES) -> Score | None:
   """Fits a ridge from x to z on some points and scores it on others.
 
-  Its bias, the means, is free. A map to x + z leaves just what one to z leaves,
-  since its matrix may hold the identity.
+  Its bias, the means, is free. A map to x + z leaves just what one to z leaves:
+  its matrix is the other and the identity, towards which it is then shrunk.
 
   Args:
     fit: sums over the points to fit.
     scored: over those to score, which may be the same.
-    penalty: on the coefficients of inputs of variance 1.
+    penalties: on the coefficients of inputs of variance 1. The one is taken
+      whose generalised cross-validation on the points of the fit is best, each
+      coordinate of z counting alike (Golub, Heath and Wahba, 1979).
 
   Returns:
     None where there are too few points to fit.
@@ -104,13 +108,24 @@ def score(fit: Sums, scored: Sums, penalty: float) -> Score | None:
   if fit.count < FEWEST * (len(fit.x_D) + 1) or scored.count < 2:
     return None
   x_D, z_D = fit.x_D / fit.count, fit.z_D / fit.count
-  xx_DD, xz_DD, _, _ = _centred(fit, x_D, z_D)
+  xx_DD, xz_DD, z2_D, _ = (x / fit.count for x in _centred(fit, x_D, z_D))
   scale_D = np.sqrt(np.maximum(np.diagonal(xx_DD), 0))
   scale_D = np.where(scale_D > 0, scale_D, 1)
-  system_DD = xx_DD / scale_D / scale_D[:, None]
-  system_DD[np.diag_indices_from(system_DD)] += penalty
-  w_DD = scipy.linalg.solve(
-    system_DD, xz_DD / scale_D[:, None], assume_a='pos') / scale_D[:, None]
+  # In the basis of the inputs' correlations every penalty is a division.
+  value_D, basis_DD = scipy.linalg.eigh(xx_DD / scale_D / scale_D[:, None])
+  value_D = np.maximum(value_D, 0)
+  turned_DD = basis_DD.T @ (xz_DD / scale_D[:, None])
+  share_D = (turned_DD ** 2 / np.where(z2_D > 0, z2_D, np.inf)).sum(1)
+
+  def validation(penalty: float) -> float:
+    kept_D = value_D / (value_D + penalty)
+    explained = np.sum(share_D / (value_D + penalty) * (2 - kept_D))
+    freedom = 1 - (kept_D.sum() + 1) / fit.count
+    return float((np.sum(z2_D > 0) - explained) / freedom ** 2)
+
+  penalty = min(penalties, key=validation)
+  w_DD = basis_DD @ (turned_DD / (value_D + penalty)[:, None])
+  w_DD /= scale_D[:, None]
   xx_DD, xz_DD, z2_D, _ = _centred(scored, x_D, z_D)
   left_D = z2_D - np.sum(w_DD * (2 * xz_DD - xx_DD @ w_DD), axis=0)
   mean_x_D, mean_z_D = scored.x_D / scored.count, scored.z_D / scored.count
@@ -181,8 +196,7 @@ def rows(given: Given, program: Callable[[Network, Passages], Sums],
       whole = _at(layer, *own)
       scores = {IN_SAMPLE: score(whole, whole, ROUNDING)}
       if fitted is not scored:
-        scores[HELD_OUT] = score(_at(layer, fitted), _at(layer, scored),
-                                 PENALTY)
+        scores[HELD_OUT] = score(_at(layer, fitted), _at(layer, scored))
       found += [
         Row(metric, value, {**where, 'layer': layer + 1, 'scored': kind,
                             'dimensions': dimensions})
@@ -203,4 +217,4 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   read = 2 * tokens + min(calibration, MOST)
   width = config.d_model
   return blocks.forward_flops(config, read) + config.n_layers * (
-    4 * read * width ** 2 + 12 * width ** 3)
+    4 * read * width ** 2 + 20 * width ** 3)

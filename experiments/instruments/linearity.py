@@ -7,9 +7,9 @@ short. The best matrix to what is added leaves the same error, which then counts
 against the length of what was added: that is the score without the residual.
 
 Both are given in-sample, as published, and held out: fitted on other text (or
-on half of the windows) by a ridge with a small penalty. In-sample, V points in
-D dimensions score D / V of what is pure noise, and 1 where V <= D; where there
-are few points for each dimension there is no row.
+on half of the windows) by a ridge. In-sample, V points in D dimensions score
+D / V of what is pure noise, and 1 where V <= D; where there are few points for
+each dimension there is no row.
 """
 
 import jax
