@@ -11,6 +11,7 @@ from experiments.instruments import (
   effective_depth,
   head_scores,
   influence,
+  jacobian_lens,
   later_effects,
   lens,
   linear_lens,
@@ -30,6 +31,7 @@ from experiments.instruments.instrument import Instrument
 INSTRUMENTS: tuple[Instrument, ...] = (
   lens.INSTRUMENT,
   linear_lens.INSTRUMENT,
+  jacobian_lens.INSTRUMENT,
   contributions.INSTRUMENT,
   influence.INSTRUMENT,
   skipping.INSTRUMENT,

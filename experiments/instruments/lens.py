@@ -32,6 +32,8 @@ TOP = 5  # words whose overlap is taken
 POSITIONS = 512  # scored at most; of the random baseline fewer
 BASELINE_POSITIONS = 128
 BASELINE_TOKENS = 1024
+BASELINE_SHARE = 4  # of what the Jacobian lens is fitted on: a fourth
+RANDOM: Mapping[str, str] = {'network': 'random'}
 TOGETHER = 512  # tokens read at a time, about
 LOGITS = 2**24  # held at a time, about
 
@@ -204,7 +206,7 @@ def rows(given: Given, name: str,
          fit: Callable[[Given], Transport]) -> list[Row]:
   """A lens of the network, and of its random baseline on less text."""
   found = []
-  for own, where in ((given, {}), (baseline(given), {'network': 'random'})):
+  for own, where in ((given, {}), (baseline(given), RANDOM)):
     seen = read(own.network, own.once(_scored), own.once(fit))
     found += [
       Row(metric, float(value), {'lens': name, 'layer': layer, **where})
@@ -229,6 +231,7 @@ def _baseline(given: Given) -> Given:
     passages=scored(first(given.passages, BASELINE_TOKENS),
                     BASELINE_POSITIONS),
     calibration=calibration and first(calibration, BASELINE_TOKENS),
+    jacobian_tokens=given.jacobian_tokens // BASELINE_SHARE,
     folder=given.folder and given.folder / 'random')
 
 

@@ -43,7 +43,7 @@ def kept(given: Given, name: str, calibration: Passages,
         return {own: file.get_tensor(own) for own in names}
   except (OSError, SafetensorError):
     pass
-  found = {own: np.ascontiguousarray(x)
+  found = {own: np.array(x, order='C')
            for own, x in fit(given, calibration).items()}
   given.folder.mkdir(parents=True, exist_ok=True)
   with durable.written(path) as out:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.instruments import lens, linear_lens
+from experiments.instruments import jacobian_lens, lens, linear_lens
 from experiments.instruments.instrument import Given
 from experiments.instruments.lens import Transport
 from experiments.instruments.network import Network
@@ -22,7 +22,8 @@ TOKENS = 64
 LIKELIEST = 5  # of the last layer, which are candidates
 
 TRANSPORTS: Mapping[str, Callable[[Given], Transport]] = {
-  'logit': lens.identity, 'linear': linear_lens.transport}
+  'logit': lens.identity, 'linear': linear_lens.transport,
+  'jacobian': jacobian_lens.transport}
 
 
 def read(given: Given, lenses: Sequence[str],

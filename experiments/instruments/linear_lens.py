@@ -196,7 +196,7 @@ def halves(passages: Passages) -> tuple[Passages, Passages]:
           Passages(*(x[count:] for x in passages)))
 
 
-def fitted(given: Given) -> str:
+def refusal(given: Given) -> str:
   """Refuses what cannot be read, and where there is nothing to fit on."""
   if why := lens.readable(given):
     return why
@@ -230,4 +230,4 @@ INSTRUMENT = Instrument(
        'fits best on other text: what the layer knows in other terms than the '
        'output’s counts too.',
   source='compare Din et al., 2023; Belrose et al., 2023', measure=_measure,
-  flops=_flops, metrics=lens.METRICS, default=True, refusal=fitted)
+  flops=_flops, metrics=lens.METRICS, default=True, refusal=refusal)
