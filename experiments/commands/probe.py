@@ -21,7 +21,7 @@ import hashlib
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.commands.parser import (
   add_config,
@@ -37,7 +37,7 @@ from experiments.machine import usage
 from experiments.machine.usage import UsageError
 
 if TYPE_CHECKING:
-  from collections.abc import Mapping, Sequence
+  from collections.abc import Collection, Mapping, Sequence
 
   from experiments.instruments.instrument import Given, Instrument
   from experiments.runs.loaded import Model
@@ -241,8 +241,9 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   folder.mkdir(parents=True, exist_ok=True)
   table = examination.table(seen.rows)
   table.write_parquet(folder / page.TABLE)
+  slices = _slices(given, seen.rows)
   peak = memory.device_peak_bytes() or memory.peak_bytes()
-  where = page.write(folder, table, None, page.Facts(
+  where = page.write(folder, table, slices, page.Facts(
     model.name, labels(model, options.model),
     options.text.name if options.text else OWN,
     given.passages.tokens, shlex.join(['fathom', *options.arguments]),
@@ -257,6 +258,13 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   print(f'Peak memory: {humanize.naturalsize(peak)}.',
         f'Table: {folder / page.TABLE}', f'Page: {where}', sep='\n')
   return usage.FAILED if seen.failed else 0
+
+
+def _slices(given: Given, taken: Collection[str]) -> Mapping[str, Any] | None:
+  """What a reader explores by the lenses that were taken; None: by none."""
+  from experiments.instruments import lens_slice
+  lenses = [name for name in lens_slice.TRANSPORTS if f'{name}-lens' in taken]
+  return lens_slice.read(given, lenses) if lenses else None
 
 
 def _output(given: Given) -> Path:
