@@ -4,6 +4,8 @@ Effects in the same state are told together, each with the place that it is
 about. What is beside the verdict is told where it may be told alone.
 """
 
+from collections.abc import Mapping
+
 from experiments.claims.geometry.chain import ARMS
 from experiments.judge.record import StratumResult
 from experiments.report import sentence
@@ -39,6 +41,9 @@ TERMS = {
   'entropy rate': 'the surprise at each token that is left to one who knows '
                   'the world exactly',
   'untrained': 'the same network before training',
+  'quantised': 'stored with a few bits a number, to be small',
+  'instruct': 'trained further to follow instructions',
+  'encoder': 'a model that reads a whole text and writes none',
 }
 # The second never stands without the first.
 TABLES = dict(zip(ARMS, ('with two tables of vectors', 'with one')))
@@ -88,6 +93,22 @@ NEAR = {
   'equivalent': TOLD, 'opposite': TOLD,
   'inconclusive': 'it is open whether how near tokens of far clusters lie '
                   'tells which of them are linked'}
+MODELS = {'SmolLM2': 'in SmolLM2 (a language model; quantised, instruct, '
+                     '135 M)',
+          'MiniLM': 'in MiniLM (an encoder, trained to tell texts apart)'}
+UNLIKE = 'how close words lie says little of how similar people find them'
+LIKE = {
+  'supported': 'the more similar people find two words, the closer they tend '
+               'to lie',
+  'equivalent': UNLIKE, 'opposite': UNLIKE,
+  'inconclusive': 'it is open whether words lie closer, the more similar '
+                  'people find them'}
+RELATED = {
+  'supported': 'words that people find related lie close, whether or not they '
+               'mean the same'}
+SPELLED = {
+  'equivalent': 'that is hardly more than their spelling tells',
+  'opposite': 'that is hardly more than their spelling tells'}
 UNKNOWN = ('the model itself tells linked pairs from unlinked ones in fewer '
            'than 95 of 100 comparisons')
 KNOWN = {
@@ -146,3 +167,18 @@ def distance(stratum: StratumResult) -> str:
   known = sentence.grouped(stratum, KNOWN, {
     f'prediction of links with {arm}': place for arm, place in TABLES.items()})
   return near and f'{near} {known}'.strip()
+
+
+def meaning(stratum: StratumResult) -> str:
+  """Whether real models put words close that people find similar."""
+
+  def told(effect: str, said: Mapping[str, str], alone: bool = False) -> str:
+    return sentence.grouped(
+      stratum, said, {f'{effect} in {model}': place
+                      for model, place in MODELS.items()},
+      lambda r: f'rank correlation {r:.2f}'.replace('-', '−'), alone)
+
+  found = told('closeness', LIKE)
+  return found and ' '.join(filter(None, (
+    found, told('beyond spelling', SPELLED),
+    told('relatedness', RELATED, alone=True))))
