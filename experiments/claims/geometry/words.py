@@ -93,22 +93,21 @@ NEAR = {
   'equivalent': TOLD, 'opposite': TOLD,
   'inconclusive': 'it is open whether how near tokens of far clusters lie '
                   'tells which of them are linked'}
-MODELS = {'SmolLM2': 'in SmolLM2 (a language model; quantised, instruct, '
-                     '135 M)',
-          'MiniLM': 'in MiniLM (an encoder, trained to tell texts apart)'}
-UNLIKE = 'how close words lie says little of how similar people find them'
+MODELS = {'SmolLM2': 'in SmolLM2 (quantised, instruct, 135 M)',
+          'MiniLM': 'in MiniLM (encoder)'}
 LIKE = {
   'supported': 'the more similar people find two words, the closer they tend '
                'to lie',
-  'equivalent': UNLIKE, 'opposite': UNLIKE,
+  'equivalent': 'how close words lie says little of how similar people find '
+                'them',
+  'opposite': 'the less similar people find two words, the closer they tend to '
+              'lie',
   'inconclusive': 'it is open whether words lie closer, the more similar '
                   'people find them'}
 RELATED = {
   'supported': 'words that people find related lie close, whether or not they '
                'mean the same'}
-SPELLED = {
-  'equivalent': 'that is hardly more than their spelling tells',
-  'opposite': 'that is hardly more than their spelling tells'}
+SPELLED = {'equivalent': 'that is hardly more than their spelling tells'}
 UNKNOWN = ('the model itself tells linked pairs from unlinked ones in fewer '
            'than 95 of 100 comparisons')
 KNOWN = {

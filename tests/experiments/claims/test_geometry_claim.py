@@ -102,7 +102,7 @@ def results(planned, **changed):
 def verdicts(tmp_path, **changed):
   planned = plan.make(EXPERIMENT, 'cpu', (), {}, tmp_path)
   judged = planting.judged(planned, results(planned, **changed))
-  return {s.name: s.verdict for s in judged.strata}
+  return {s.name: s.verdict for s in judged.strata if s.name in STRATA}
 
 
 def test_figures_show_every_table_of_both_networks(tmp_path):
@@ -178,7 +178,7 @@ def test_one_world_that_is_not_learned_is_enough(tmp_path):
   worst = (pl.col('metric') == 'excess') & (pl.col('instance') == 8)
   judged = planting.judged(planned, results(planned).with_columns(
     value=pl.when(worst).then(0.11).otherwise('value')))
-  assert {s.verdict for s in judged.strata} == {'invalid'}
+  assert {s.verdict for s in judged.strata if s.name in STRATA} == {'invalid'}
 
 
 def test_worlds_are_what_is_resampled(tmp_path):
