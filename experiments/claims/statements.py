@@ -86,7 +86,7 @@ STATEMENTS = (
   Statement('B2', 'Embeddings use many dimensions.', 'G1', ('E0', 'E3'),
             _strata('geometry', 'dimension')),
   Statement('B3', 'What is alike in meaning lies close together.', 'G1', _READ,
-            _strata('geometry', 'similarity', 'meaning')),
+            _strata('geometry', 'similarity', 'real-words')),
   Statement('B4', 'Attention weighs how important each token is.', 'AT1',
             _READ),
   Statement('B5', 'Embeddings of positions must be used, unlike in recurrent '

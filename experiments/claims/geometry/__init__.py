@@ -6,8 +6,8 @@ linked to lie sparse or dense (A2); training stores the probabilities of
 transitions in the weights (A3, a sanity check); and vectors that lie far apart
 may still be related (A4). Each statement is a stratum, all measured on the
 same runs, in worlds whose clusters, links and transition matrix are planted.
-B3 is asked of two models that others have trained as well (`meaning`, optional:
-it needs `make models`, and trains nothing).
+B3 is asked of two models that others have trained, too (`real-words`, which is
+optional: it needs `make models`, and trains nothing).
 
 Prediction, and what would refute it, stand in each stratum's file, with the
 numbers.
@@ -17,16 +17,17 @@ exact entropy rate, so that what was not learned decides nothing; frequency,
 removed where it could be the cause; two tables of vectors and one.
 
 Cost. `cpu`: 7.6e12 FLOPs, two to three minutes of two slow cores. `smoke`: half
-a minute, nearly all of it compilation, and no evidence. `meaning`: two minutes.
+a minute, nearly all of it compilation, and no evidence. `real-words`: two to
+four minutes.
 
-Command. fathom run geometry [--strata=similarity,density,meaning]
+Command. fathom run geometry [--strata=similarity,density,real-words]
 """
 
 from experiments.claims.geometry import (
   density,
   dimension,
   distance,
-  meaning,
+  real_words,
   similarity,
   transitions,
   words,
@@ -45,6 +46,6 @@ EXPERIMENT = Experiment(
            '(synthetic only). “Closeness and meaning” is of two real models '
            'and what people say, and is run where it is asked for by name.'),
   parts=(similarity.PART, dimension.PART, density.PART, transitions.PART,
-         distance.PART, meaning.PART),
+         distance.PART, real_words.PART),
   presets=('smoke', 'cpu'),
   terms=words.TERMS)

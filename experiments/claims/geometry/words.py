@@ -168,7 +168,7 @@ def distance(stratum: StratumResult) -> str:
   return near and f'{near} {known}'.strip()
 
 
-def meaning(stratum: StratumResult) -> str:
+def real_words(stratum: StratumResult) -> str:
   """Whether real models put words close that people find similar."""
 
   def told(effect: str, said: Mapping[str, str], alone: bool = False) -> str:

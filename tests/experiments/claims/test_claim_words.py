@@ -18,7 +18,7 @@ SAID = {
   'density': ('says little', 'the nearer it tends to lie'),
   'transitions': ('less closely than', 'less closely than'),
   'distance': ('to some degree', 'to some degree'),
-  'meaning': ('says little', 'the less similar'),
+  'real-words': ('says little', 'the less similar'),
   'fine-tuning': ('costs no more where', 'costs less where'),
   'mixing': ('costs about as much as', 'costs more than fine-tuning'),
   'retraining': ('gains nothing that counts', 'costs more than mixing')}
