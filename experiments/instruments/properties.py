@@ -110,6 +110,14 @@ def of(chosen: Examples, tokenizer: Tokenizer | None) -> list[Property]:
   return [each for each in found if each.bits >= LEAST_BITS]
 
 
+def labels(asked: Sequence[Property]) -> tuple[np.ndarray, np.ndarray]:
+  """Labels of several properties, (properties, B), and their numbers of
+  classes, as int32.
+  """
+  return (np.stack([each.label_B for each in asked]).astype(np.int32),
+          np.array([each.classes for each in asked], np.int32))
+
+
 def streams(network: Network, chosen: Examples) -> jax.Array:
   """Streams 0 to n at the examples, (N+1, B, D), float32."""
   count = len(chosen.row_B)
@@ -180,11 +188,3 @@ SPELLING: dict[str, tuple[Callable[[str], int], int]] = {
   'length': (_length, BINS), 'digit': (_digit, 2),
   'ending': (_ending, len(SUFFIXES) + 1),
 }
-
-
-def labels(asked: Sequence[Property]) -> tuple[np.ndarray, np.ndarray]:
-  """Labels of several properties, (properties, B), and their numbers of
-  classes, as int32.
-  """
-  return (np.stack([each.label_B for each in asked]).astype(np.int32),
-          np.array([each.classes for each in asked], np.int32))
