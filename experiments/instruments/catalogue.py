@@ -23,6 +23,7 @@ from experiments.instruments import (
   similarity,
   skipping,
   sparse_probe,
+  tuned_lens,
   word_similarity,
 )
 from experiments.instruments.instrument import Instrument
@@ -32,6 +33,7 @@ INSTRUMENTS: tuple[Instrument, ...] = (
   lens.INSTRUMENT,
   linear_lens.INSTRUMENT,
   jacobian_lens.INSTRUMENT,
+  tuned_lens.INSTRUMENT,
   contributions.INSTRUMENT,
   influence.INSTRUMENT,
   skipping.INSTRUMENT,
