@@ -173,8 +173,8 @@ def rows(given: Given, program: Callable[[Network, Passages], Sums],
          kinds: Sequence[str] = (HELD_OUT, IN_SAMPLE)) -> list[Row]:
   """Scores of every block's map, of the model and of its baseline.
 
-  Held out, the model's maps are fitted on the calibration text; without one,
-  and for the baseline, on half of the windows, and scored on the others.
+  Held out, maps are fitted on half of the windows and, for the model, on the
+  calibration text, and scored on the other half; both halves in turn.
 
   Args:
     given: what is read.
@@ -186,17 +186,18 @@ def rows(given: Given, program: Callable[[Network, Passages], Sums],
   for where, network in (({}, given.network),
                          ({'network': 'random'}, given.baseline)):
     of = functools.partial(blocks.total, program, network)
-    if given.calibration and not where:
-      own = [of(given.passages)]
-      fitted, scored = of(blocks.first(given.calibration, MOST)), own[0]
-    else:
-      own = [of(half) for half in halves(given.passages) if half.tokens]
-      fitted, scored = own[0], own[-1]
+    own = [of(half) for half in halves(given.passages) if half.tokens]
+    more = ([of(blocks.first(given.calibration, MOST))]
+            if given.calibration and not where else [])
+    folds = [([*own[:i], *own[i + 1:], *more], one)
+             for i, one in enumerate(own)]
     for layer in range(network.config.n_layers):
-      whole = _at(layer, *own)
-      scores = {IN_SAMPLE: score(whole, whole, ROUNDING)}
-      if fitted is not scored:
-        scores[HELD_OUT] = score(_at(layer, fitted), _at(layer, scored))
+      whole = _at(layer, own)
+      scores = {
+        IN_SAMPLE: score(whole, whole, ROUNDING),
+        HELD_OUT: _together([
+          score(_at(layer, fit), _at(layer, [scored]))
+          for fit, scored in folds if fit])}
       found += [
         Row(metric, value, {**where, 'layer': layer + 1, 'scored': kind,
                             'dimensions': dimensions})
@@ -207,9 +208,17 @@ def rows(given: Given, program: Callable[[Network, Passages], Sums],
   return found
 
 
-def _at(layer: int, *own: Sums) -> Sums:
+def _at(layer: int, own: Sequence[Sums]) -> Sums:
   """One layer's, over the points of all."""
   return Sums(*(sum(x_N[layer] for x_N in field) for field in zip(*own)))
+
+
+def _together(scores: Sequence[Score | None]) -> Score | None:
+  """Over the points of all folds; None where one could not be fitted."""
+  found = [one for one in scores if one]
+  if not found or len(found) < len(scores):
+    return None
+  return Score(*(np.sum(field, axis=0) for field in zip(*found)))
 
 
 def flops(config: ModelConfig, tokens: int, calibration: int) -> float:

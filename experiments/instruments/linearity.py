@@ -6,10 +6,10 @@ itself: with the residual, Y is X and what the block adds, and what is added is
 short. The best matrix to what is added leaves the same error, which then counts
 against the length of what was added: that is the score without the residual.
 
-Both are given in-sample, as published, and held out: fitted on other text (or
-on half of the windows) by a ridge. In-sample, V points in D dimensions score
-D / V of what is pure noise, and 1 where V <= D; where there are few points for
-each dimension there is no row.
+Both are given in-sample, as published, and held out: fitted by a ridge on half
+of the windows, and for the model on other text too, and scored on the others.
+In-sample, V points in D dimensions score D / V of what is pure noise, and 1
+where V <= D; where there are few points for each dimension there is no row.
 """
 
 import jax
@@ -41,8 +41,9 @@ INSTRUMENT = Instrument(
   says='1: the stream behind a layer is a linear function of the stream before '
        'it. That is near 1 wherever a layer adds little; the linearity of what '
        'it adds is the harder test. Held out: the matrix was fitted on other '
-       'text. With few words for each dimension, in-sample values are too high '
-       'and held-out ones too low; the random network shows how much.',
+       'words than it is scored on. With few words for each dimension, '
+       'in-sample values are too high and held-out ones too low; the random '
+       'network shows how much.',
   source='Razzhigaev et al., 2024',
   measure=measure, flops=linear_map.flops,
   metrics={'linearity': 'variance of the stream that a matrix explains',
