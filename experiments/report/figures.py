@@ -180,8 +180,9 @@ def curve_plot(plot: Plot, panels: Sequence[tuple[str, str, pl.DataFrame]],
 
   def paint(figure: Any) -> None:
     grid = figure.subplots(lines, columns, squeeze=False)
+    values = rows[by].unique().sort().to_list()
     for axes, (title, ylabel, part) in zip(grid.flat, panels):
-      marks.curves(axes, part, along, by, names)
+      marks.curves(axes, part, along, by, names, values)
       axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=limits)
     marks.legend(figure, [(marks.mean_sample(), marks.MEAN)])
     marks.blank(grid.flat[len(panels):])

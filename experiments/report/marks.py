@@ -1,7 +1,7 @@
 """Lines with error bars, heat maps and intervals, drawn on given axes."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
@@ -196,7 +196,7 @@ def saturation(rows: pl.DataFrame, negligible: float) -> int | None:
 
 
 def curves(axes: Any, rows: pl.DataFrame, along: str, by: str,
-           names: str = '{}') -> None:
+           names: str = '{}', values: Sequence[Any] = ()) -> None:
   """Means against a column, one line per value of another, in its order.
 
   Args:
@@ -205,10 +205,12 @@ def curves(axes: Any, rows: pl.DataFrame, along: str, by: str,
     along: the column that is drawn against.
     by: the column whose values have a line each.
     names: the format of their names.
+    values: those of all panels, so that one looks the same in each.
   """
-  values = rows[by].unique().sort().to_list()
+  values = values or rows[by].unique().sort().to_list()
   for index, (value, colour) in enumerate(zip(values, gradient(len(values)))):
     cells = summary(rows.filter(pl.col(by) == value), along)
+    # What a panel has none of is in its legend too, which keeps the order.
     axes.errorbar(
       cells[along], cells['mean'], yerr=cells['half'].fill_null(0),
       color=colour, marker=MARKERS[index % len(MARKERS)], markersize=5,

@@ -11,11 +11,12 @@ from experiments.instruments.examination import MODEL
 from experiments.judge.numbers import listed, number, span
 from experiments.report import figures, marks
 from experiments.report.figures import Plot
-from experiments.report.probe import plots
+from experiments.report.probe import plots, readings
 from experiments.report.probe.plots import Numbers, Shown
 from experiments.report.probe.words import Answer
 from experiments.report.wording import label
 
+PANELS = 8  # of one figure; the table of numbers has the rest
 FEW = 3  # families that are told one by one
 MORE, LESS, SAME, OPEN = ('more', 'less', 'the same within the intervals',
                           'without intervals, as there is one run of each')
@@ -158,15 +159,18 @@ def of_metric(rows: pl.DataFrame, metric: str, axis: str,
   What has a second layer, or heads, is averaged over them.
   """
   model = rows.filter(network=MODEL)
-  model = plots.named(model, [place for place in plots.places(model) if not
-                              model[place].dtype.is_integer()])
+  places = plots.places(model)
+  averaged = [place for place in places if model[place].dtype.is_integer()]
+  model = plots.named(model, [p for p in places if p not in averaged])
+  over = (f'Mean over {listed([label(p) for p in averaged])}. '
+          if averaged else '')
   plot = plots.plain(model, metric, axis, kind)
   plot = dataclasses.replace(
     plot, name=f'by-n-{plot.name}', rows_of=f'{plot.rows_of}, {_OF_MODEL}')
   if model['layer'].null_count() == model.height:
     model = model.with_columns(line=_words('arm', 'line'), d_model=0)
     drawn = figures.line_plot(
-      dataclasses.replace(plot, caption=figures.INTERVAL),
+      dataclasses.replace(plot, caption=over + figures.INTERVAL),
       [(label(str(stratum)), part) for (stratum,), part in
        model.group_by('stratum', maintain_order=True)], _axis(axis))
     return Shown(drawn, [_means(model.with_columns(
@@ -174,15 +178,23 @@ def of_metric(rows: pl.DataFrame, metric: str, axis: str,
   model = model.drop_nulls('layer').with_columns(
     depth=pl.col('layer') / pl.col('n_layers'),
     facet=_words('stratum', 'arm', 'line'))
-  panels = [(str(facet), _axis(axis), part) for (facet,), part in
-            model.group_by('facet', maintain_order=True)]
+  panels = _facets(model)
+  drawable = _facets(readings.told(model)) if len(panels) > PANELS else panels
+  more = len(panels) - len(drawable[:PANELS])
   plot = dataclasses.replace(plot, caption=(
-    f'A line for each n, against layer / n. {plots.more(panels)}'))
-  drawn = figures.curve_plot(plot, panels[:plots.MOST_PANELS], 'depth',
-                             'n_layers', 'layer / n', 'n = {}')
+    f'A line for each n, against layer / n. {over}'
+    + (f'{more} more are in the numbers below.' if more else '')))
+  drawn = figures.curve_plot(
+    plot, [(facet, _axis(axis), part) for facet, part in drawable[:PANELS]],
+    'depth', 'n_layers', 'layer / n', 'n = {}', (-0.03, 1.03))
   return Shown(drawn, [_means(part.with_columns(
     facet=pl.format('n = {}', 'n_layers')), 'layer', facet)
-    for facet, _, part in panels])
+    for facet, part in panels])
+
+
+def _facets(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+  return [(str(facet), part) for (facet,), part in
+          rows.group_by('facet', maintain_order=True)]
 
 
 def _axis(words: str) -> str:
@@ -191,8 +203,9 @@ def _axis(words: str) -> str:
 
 def _words(*columns: str) -> pl.Expr:
   """Columns joined; those that say nothing left out."""
-  return pl.concat_list(pl.col(column).cast(pl.String) for column in columns
-                        ).list.filter(pl.element() != '').list.join(' · ')
+  return pl.concat_list(
+    pl.col(column).cast(pl.String).str.replace_all('_', ' ', literal=True)
+    for column in columns).list.filter(pl.element() != '').list.join(' · ')
 
 
 def _means(rows: pl.DataFrame, along: str, title: str) -> Numbers:

@@ -120,7 +120,8 @@ def named(rows: pl.DataFrame, others: Sequence[str]) -> pl.DataFrame:
   """The rows with `line`: the values of their places, in words."""
   words = [pl.when(pl.col(p).is_null()).then(pl.lit('')).when(
     pl.lit(rows[p].dtype.is_numeric())).then(
-      pl.format(f'{label(p)} {{}}', p)).otherwise(pl.col(p).cast(pl.String))
+      pl.format(f'{label(p)} {{}}', p)).otherwise(
+      pl.col(p).cast(pl.String).str.replace_all('_', ' ', literal=True))
            for p in others]
   line = pl.concat_list(words).list.filter(pl.element() != '').list.join(
     ', ') if words else pl.lit('')

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
@@ -48,10 +48,10 @@ class Measured:
     """A number by layer; {} where it was not measured."""
     rows = self.table.filter(pl.col('layer').is_not_null(), metric=metric,
                              network=network)
-    for place, value in {**TOLD, **where}.items():
-      if place in rows.columns:
-        kept = rows.filter(pl.col(place).cast(pl.String) == value)
-        rows = kept if kept.height or place in where else rows
+    for place, value in where.items():
+      rows = rows.filter(pl.col(place).cast(pl.String) == value) if (
+        place in rows.columns) else rows
+    rows = told(rows, where)
     rows = rows.unique('layer', keep='first', maintain_order=True).sort('layer')
     return dict(rows.select('layer', 'value').iter_rows())
 
@@ -94,6 +94,20 @@ class Measured:
       places = [str(row[name]) for name in names if row[name] is not None]
       found[' · '.join([row['metric'], *places])] = row['value']
     return found
+
+
+def told(rows: pl.DataFrame, asked: Collection[str] = ()) -> pl.DataFrame:
+  """Of numbers that are given several ways, the one that is told.
+
+  Args:
+    rows: of one metric.
+    asked: places that were chosen already.
+  """
+  for place, value in TOLD.items():
+    if place in rows.columns and place not in asked:
+      kept = rows.filter(pl.col(place) == value)
+      rows = kept if kept.height else rows
+  return rows
 
 
 def of_runs(table: pl.DataFrame) -> pl.DataFrame:

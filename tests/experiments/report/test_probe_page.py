@@ -171,7 +171,7 @@ def test_an_encoder_is_told_by_what_it_has(tmp_path):
     left_out={'logit-lens': 'it scores no words'}))
   text = _Page(path).text
   assert '2 of 3 layers, one at a time: without layers 2–3' in text
-  assert 'Not measured. <code>logit-lens</code>: it scores no words.' in text
+  assert 'Not measured: <code>logit-lens</code>: it scores no words.' in text
 
 
 def test_what_is_no_number_is_counted_and_not_shown(tmp_path):
