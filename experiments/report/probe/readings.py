@@ -84,9 +84,12 @@ class Measured:
     return [layer for layer, kept in self.stays()[1].items() if kept >= SPARED]
 
   def depths(self, instrument: str = 'effective-depth') -> dict[str, float]:
-    """Effective depths, by how they are defined; places are in their names."""
-    rows = self.table.filter(pl.col('layer').is_null(), instrument=instrument,
-                             network=MODEL)
+    """Effective depths in layers, by how they are defined; places are in their
+    names, and shares of n are left out.
+    """
+    rows = self.table.filter(
+      pl.col('layer').is_null(), ~pl.col('metric').str.ends_with('_share'),
+      instrument=instrument, network=MODEL)
     names = [name for name in rows.columns if name not in {
       *RUN, 'instrument', 'metric', 'network', 'layer', 'value'}]
     found = {}

@@ -45,7 +45,9 @@ def instruments():
       'skip_agreement': 'share of likeliest tokens that stay',
       'skip_bits': 'growth of the cross-entropy (bits)'}),
     made('effective-depth', 'How deep is it, in effect?', {
-      'effective_layers': 'participation ratio of the layers’ effects'}),
+      'participation': 'layers that matter when left out',
+      'participation_share': 'the same / layers',
+      'overlap_depth': 'first layer with half of the last five words'}),
     made('head-scores', 'Which heads copy?',
          {'induction_score': 'attention to what followed last time'}),
     made('novelty', 'Something that came later',
@@ -99,7 +101,9 @@ def rows(n=30, forms=0.6, needed=(1, 2, 30)):
     Row(metric, value, {'layer': layer}) for layer in blocks
     for metric, value in (('skip_agreement', 0.4 if layer in needed else 0.95),
                           ('skip_bits', 2.0 if layer in needed else 0.02))]
-  found['effective-depth'] = [Row('effective_layers', 0.6 * n, {})]
+  found['effective-depth'] = [
+    Row('participation', 0.6 * n, {}), Row('participation_share', 0.6, {}),
+    Row('overlap_depth', 0.8 * n, {})]
   found['head-scores'] = [
     Row('induction_score', float((layer, head) == (2, 1)),
         {'layer': layer, 'head': head})

@@ -161,6 +161,15 @@ def test_sentences_follow_from_what_can_go(needed, said):
   assert said in told(needed=needed)
 
 
+def test_definitions_of_effective_depth_are_told_side_by_side():
+  assert ('Between 18 and 24 of 30 layers, by how it is defined: there are two '
+          'definitions') in told()
+  own = readings.Measured(planted_probe.table(n=10))
+  bars = words.depth(own, {'participation': 'layers that matter'}).strip
+  assert [(bar.name, bar.value) for bar in bars] == [
+    ('layers that matter', '6.00 of 10'), ('overlap depth', '8.00 of 10')]
+
+
 def test_an_encoder_is_told_by_what_it_has(tmp_path):
   kept = pl.DataFrame({
     'instrument': 'skipping', 'metric': 'skip_cosine', 'network': 'model',
