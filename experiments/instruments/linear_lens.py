@@ -161,12 +161,24 @@ def solve(one: Sums, other: Sums) -> Transport:
     change_DD = np.zeros((width, width))
     if np.isfinite(penalty):
       ridge = penalty * np.trace(whole.products_DD) / width + TINY
-      change_DD = scipy.linalg.solve(
-        whole.products_DD + ridge * np.eye(width), whole.slopes_DD,
-        assume_a='pos')
+      change_DD = _ridge(whole, ridge)
     w_NDD[layer] = np.eye(width) + change_DD
     b_ND[layer] = mean.change_D - mean.x_D @ change_DD
   return Transport(jnp.asarray(w_NDD), jnp.asarray(b_ND))
+
+
+def _ridge(of: Centred, penalty: float) -> np.ndarray:
+  """The map with the least squares and penalty, (D, D)."""
+  try:
+    found: np.ndarray = scipy.linalg.solve(
+      of.products_DD + penalty * np.eye(len(of.products_DD)), of.slopes_DD,
+      assume_a='pos')
+  except np.linalg.LinAlgError:
+    # Of few distinct vectors: rounding leaves eigenvalues below zero.
+    size_D, basis_DD = np.linalg.eigh(of.products_DD)
+    shrunk_D = 1 / (np.maximum(size_D, 0) + penalty)
+    found = (basis_DD * shrunk_D) @ (basis_DD.T @ of.slopes_DD)
+  return found
 
 
 def _penalty(one: Sums, other: Sums, layer: int) -> float:

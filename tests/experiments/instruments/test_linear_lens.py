@@ -146,3 +146,11 @@ def test_no_or_little_calibration_is_refused():
 def test_content_tells_passages_apart():
   assert lens_file.content(text(2)) == lens_file.content(text(2))
   assert lens_file.content(text(2)) != lens_file.content(text(2, seed=1))
+
+
+def test_few_distinct_vectors_are_fitted_too():
+  products_DD = np.diag([4.0, 1.0, -1e-6])  # as rounding leaves them
+  slopes_DD = np.array([[2.0], [1.0], [0.0]])
+  centred = linear_lens.Centred(products_DD, slopes_DD, 0.0)
+  found_DD = linear_lens._ridge(centred, 1e-9)
+  np.testing.assert_allclose(found_DD, [[0.5], [1.0], [0.0]], rtol=1e-6)
