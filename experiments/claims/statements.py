@@ -88,7 +88,8 @@ STATEMENTS = (
   Statement('B3', 'What is alike in meaning lies close together.', 'G1', _READ,
             _strata('geometry', 'similarity', 'real-words')),
   Statement('B4', 'Attention weighs how important each token is.', 'AT1',
-            _READ),
+            _READ, _strata('attention', 'importance'), 'for the next token, '
+            'in one small pretrained model'),
   Statement('B5', 'Embeddings of positions must be used, unlike in recurrent '
             'and convolutional networks.', 'P1', _BOTH,
             _strata('exact', 'order'), 'whether order is invisible without '
@@ -96,7 +97,8 @@ STATEMENTS = (
   Statement('B6', 'Positions are told by adding to the embeddings.', 'P1',
             _TRAINED),
   Statement('B7', 'Attention says how much each token affects the others.',
-            'AT1', _READ),
+            'AT1', _READ, _strata('attention', 'importance'), 'the last of '
+            'them, in one small pretrained model'),
   Statement('B8', 'The feed-forward network processes the scores of attention.',
             'N1', _BOTH, _strata('exact', 'scores')),
   Statement('B9', 'The activation clamps values to a range and makes the '

@@ -68,13 +68,19 @@ def read(network: Network, context: Context, draws: int,
   change_RT = _changes(network, tokens_BT, context.target,
                        jax.random.key(seed), draws)
   halves_RT = np.asarray(change_RT).reshape(2, draws // 2, -1).mean(1)
-  masses, gradient_NS = _attention(network, tokens_BT, context.target)
+  return Found(halves_RT, attention(network, context))
+
+
+def attention(network: Network, context: Context
+              ) -> dict[tuple[str, str], np.ndarray]:
+  """(S,) what each place gets from the last, by weighing and layers."""
+  masses, gradient_NS = _attention(
+    network, jnp.asarray([context.tokens], jnp.int32), context.target)
   by_name = {name: np.asarray(getattr(masses, field), float)
              for field, name in rollout.NAMES.items()}
   by_name['gradient'] = np.asarray(gradient_NS, float)
-  return Found(halves_RT, {
-    (name, layers): by_name[name][-1] if layers == LAST
-    else by_name[name].mean(0) for name, layers in WEIGHINGS})
+  return {(name, layers): by_name[name][-1] if layers == LAST
+          else by_name[name].mean(0) for name, layers in WEIGHINGS}
 
 
 def agreement(mass_S: np.ndarray, importance_S: np.ndarray,

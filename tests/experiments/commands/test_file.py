@@ -67,7 +67,7 @@ def test_a_file_is_an_experiment_with_what_stands_beside_it(tmp_path):
   (MINIMAL.format(name='a/b'), 'must be the name of a folder'),
   (MINIMAL.format(name='trained'), 'none of trained'),
   (MINIMAL.format(name='depth'),
-   'none of trained, together, claims, probes, depth'),
+   'none of trained, together, claims, probes, .*depth'),
   ('from experiments.sweeps.experiment import Experiment, Part\n'
    'EXPERIMENT = Experiment("a", "A", (Part("one", print)))',
    r'line 2: TypeError: parts must be a tuple'),
