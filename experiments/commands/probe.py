@@ -229,7 +229,7 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   import humanize
   import jax
 
-  from experiments.instruments import examination
+  from experiments.instruments import examination, jacobian_lens
   from experiments.machine import memory
   from experiments.report import probe as page
   from experiments.runs import manifest
@@ -237,6 +237,9 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
     given, chosen, lambda one: print(f'{one.title} …', flush=True))
   for name, reason in seen.refused.items():
     print(f'{name}: left out: {reason}')
+  if agreed := jacobian_lens.summary(
+      seen.rows.get(jacobian_lens.INSTRUMENT.name, ())):
+    print(agreed)
   folder = options.out or _output(given)
   folder.mkdir(parents=True, exist_ok=True)
   table = examination.table(seen.rows)

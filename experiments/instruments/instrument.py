@@ -31,7 +31,8 @@ class Given:
     words: folder of lists of words that people have compared.
     untrained: the network before training, where it is known.
     jacobian_tokens: how many of the calibration's the Jacobian lens is fitted
-      on, the first; it takes as many passes as the model is wide.
+      on, in windows spread over it; it takes as many passes as the model is
+      wide.
   """
 
   network: Network

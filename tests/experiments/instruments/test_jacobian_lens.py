@@ -159,6 +159,10 @@ def test_rows_say_how_much_the_halves_agree_and_the_fit_is_kept(tmp_path):
   assert not jacobian_lens.INSTRUMENT.refusal(given)
   rows = jacobian_lens.INSTRUMENT.measure(given)
   assert {row.metric for row in rows} == set(jacobian_lens.METRICS)
+  agreed = [f'{row.value:.2f}' for row in rows if (
+    row.metric == 'lens_half_agreement' and not row.where.get('network'))]
+  assert agreed[1] in jacobian_lens.summary(rows)
+  assert not jacobian_lens.summary(())
   last = [row.value for row in rows if row.metric == 'lens_divergence'
           and row.where['layer'] == CONFIG.n_layers]
   assert last == [0, 0]  # of the network and of a random one
