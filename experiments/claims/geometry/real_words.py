@@ -10,8 +10,10 @@ of many is too good on what it was chosen by. So they are chosen on WordSim-353
 and judged on SimLex-999, where the other list has no pair. Pairs that share
 words are no independent evidence, and nearly all of them hang together, so
 clusters of at most four pairs are judged that share no word with another, and
-what would join them is left out. (Beside the verdict the same the other way
-round: chosen on SimLex-999, judged on WordSim-353.)
+what would join them is left out. That is often what stands late in a list, and
+SimLex-999 ends each part of speech with pairs that nobody calls alike, so what
+is judged is harder than the whole list. (Beside the verdict the same the other
+way round: chosen on SimLex-999, judged on WordSim-353.)
 
 Prediction. The rank correlation with people is 0.3 or more, its interval lies
 above 0.2, and it is more than how words are spelled can give: with the ranks of

@@ -86,6 +86,7 @@ def _parts(done: pl.DataFrame, stratum: StratumResult) -> Plot:
       axes.set_yticks(range(len(places)), places)
       axes.set_ylim(len(places) - 0.5, -0.5)
       axes.set_xlabel(label)
+    panels[1].set_xlim(0, 1)
     panels[0].axvline(0, color=GREY, linestyle='--')
     panels[1].axvline(0.5, color=GREY, linestyle='--')
     marks.legend(figure)

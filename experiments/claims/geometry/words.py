@@ -93,8 +93,8 @@ NEAR = {
   'equivalent': TOLD, 'opposite': TOLD,
   'inconclusive': 'it is open whether how near tokens of far clusters lie '
                   'tells which of them are linked'}
-MODELS = {'SmolLM2': 'in SmolLM2 (quantised, instruct, 135 M)',
-          'MiniLM': 'in MiniLM (encoder)'}
+MODELS = {'SmolLM2': 'in SmolLM2, quantised, instruct, 135 M',
+          'MiniLM': 'in MiniLM, an encoder'}
 LIKE = {
   'supported': 'the more similar people find two words, the closer they tend '
                'to lie',
