@@ -225,11 +225,13 @@ def refusal(given: Given) -> str:
 
 
 def _flops(config: ModelConfig, tokens: int, calibration: int) -> float:
-  width = config.d_model
-  products = 4 * calibration * config.n_layers * width**2
-  solutions = (2 * TRIED * 30 + config.n_layers * 3) * width**3
-  fit = lens.stack_flops(config, calibration) + products + solutions
-  return lens.reading_flops(config, tokens) + 2 * fit
+  fits = calibration + min(calibration, lens.BASELINE_TOKENS)
+  squares = config.n_layers * config.d_model**2
+  # An eigenproblem is some thirty products.
+  tried = 2 * min(TRIED, config.n_layers) * 30 * config.d_model**3
+  return (lens.reading_flops(config, tokens)
+          + lens.stack_flops(config, fits) + 4 * fits * squares
+          + 2 * (tried + 3 * squares * config.d_model))
 
 
 def _measure(given: Given) -> list[Row]:
