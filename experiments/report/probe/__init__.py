@@ -151,17 +151,22 @@ def _sections(table: pl.DataFrame, facts: Facts,
               draw: Callable[[pl.DataFrame, str, str, str], Shown]
               ) -> list[Section]:
   """The instruments that were taken, those alike together, with figures."""
-  groups: dict[tuple[str, ...], list[Instrument]] = {}
+  groups: list[list[Instrument]] = []
   for one in facts.instruments:
-    groups.setdefault(tuple(one.metrics), []).append(one)
+    shared = [group for group in groups
+              if any(set(other.metrics) & set(one.metrics) for other in group)]
+    if shared:
+      shared[0].append(one)
+    else:
+      groups.append([one])
   found = []
-  for group in groups.values():
+  for group in groups:
     rows = table.filter(pl.col('instrument').is_in([o.name for o in group]))
     own = {str(name): part for (name,), part in
            rows.group_by('metric', maintain_order=True)}
     # A metric that no axis is named for is shown all the same.
-    axes = {**group[0].metrics, **{
-      name: label(name) for name in own if name not in group[0].metrics}}
+    axes = {name: axis for one in group for name, axis in one.metrics.items()}
+    axes |= {name: label(name) for name in own if name not in axes}
     found.append(Section(group, [
       draw(part, name, axis, kind)
       for name, axis in axes.items() if name in own

@@ -29,8 +29,9 @@ def instruments():
           'lens_divergence': 'KL(last layer || this layer) (bits)',
           'lens_agreement': 'share with the last layer’s likeliest token'}
   return [
-    *(made(f'{name}-lens', f'Where predictions form: the {name} lens', lens)
-      for name in LENSES),
+    *(made(f'{name}-lens', f'Where predictions form: the {name} lens',
+           {**lens, **({'split_half': 'of two halves'} if name == 'jacobian'
+                       else {})}) for name in LENSES),
     made('contributions', 'How much does each layer add?', {
       'contribution_norm': 'length of what is added / of the stream',
       'contribution_cosine': 'cosine of what is added with the stream'}),
