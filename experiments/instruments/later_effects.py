@@ -25,7 +25,7 @@ from experiments.runs.subject import Row
 from model import ModelConfig
 
 WINDOW = 64  # positions, at most: half of them are read from
-TOKENS = 256  # that are read, about: each runs half of the stack n times
+TOKENS = 128  # that are read, about: each runs half of the stack n times
 NOW, LATER = 'now', 'later'
 
 
