@@ -25,6 +25,7 @@ from experiments.judge import table
 from experiments.launch import workers
 from experiments.machine.usage import UsageError
 from experiments.report import probe
+from experiments.report.probe import by_n, readings
 from experiments.runs import display, manifest, remaining
 from experiments.runs.instrument import Measure
 from experiments.runs.progress import MeasuringProgress
@@ -38,7 +39,7 @@ from experiments.sweeps.task import Train
 FOLDER = 'probes'  # beside the experiments' own
 # What compiling an instrument for one shape of runs takes one core, about; a
 # guess that is told beforehand.
-COMPILING_SECONDS = 4.0
+COMPILING_SECONDS = 3.0
 # Flags that say what a single model is read with.
 ALONE = ('text', 'calibration', 'jacobian_tokens', 'words', 'mesh', 'out')
 # Columns of the table before the places of a number.
@@ -96,6 +97,7 @@ def act(options: argparse.Namespace,
     print(f'fathom: {failure}', file=sys.stderr)
   rows, refused = tabulate(planned)
   page = write(of, instruments, rows, refused)
+  print(*answers(rows, instruments), sep='\n')
   print(f'{rows.height:,} numbers: {output(of) / probe.TABLE}\n'
         f'Report: {page}')
   return code
@@ -174,6 +176,17 @@ def tabulate(plan: Plan) -> tuple[pl.DataFrame, dict[str, str]]:
             and name not in (*COLUMNS, 'why')
             and rows[name].null_count() < rows.height]
   return rows.select(*COLUMNS, *places, 'value'), refused
+
+
+def answers(rows: pl.DataFrame,
+            instruments: Sequence[Instrument]) -> list[str]:
+  """What the page answers first, a line each."""
+  axes = {metric: axis for one in instruments
+          for metric, axis in one.metrics.items()}
+  found = by_n.quantities(
+    readings.of_runs(rows.filter(pl.col('value').is_finite())))
+  return [' '.join([one.question, *one.sentences])
+          for one in by_n.answers(found, axes) if one.sentences]
 
 
 def write(of: Finished, instruments: Sequence[Instrument],

@@ -59,7 +59,7 @@ class MeasuringProgress(SweepProgress):
   The first run of a shape counts for more: its programs are compiled.
   """
 
-  COMPILED = 10  # runs that take as long as compiling for one
+  COMPILED = 30  # runs that take as long as compiling for one
 
   def __init__(self, display: Display, items: Sequence[Work], store: Store):
     super().__init__(display, items, store)
