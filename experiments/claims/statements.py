@@ -25,6 +25,8 @@ class Statement:
     says: what a verdict there says about the statement, where it is another:
       {verdict of the stratum: verdict on the statement}.
     sanity: nearly true by definition, it tests the machinery.
+    also: further pairs, told of beside the others where they were run and not
+      missed where they were not; what they leave open weakens nothing.
   """
 
   id: str
@@ -35,6 +37,7 @@ class Statement:
   part: str = ''
   says: Mapping[str, str] = dataclasses.field(default_factory=dict)
   sanity: bool = False
+  also: tuple[tuple[str, str], ...] = ()
 
 
 def _strata(experiment: str, *strata: str) -> tuple[tuple[str, str], ...]:
@@ -57,7 +60,8 @@ STATEMENTS = (
             _TRAINED, _strata('geometry', 'distance')),
   Statement('A5', 'To apply a model, the whole of it has to be loaded.', 'L1',
             ('E0', 'E3'), _strata('exact', 'streaming'),
-            'one layer after the other, of random weights'),
+            'one layer after the other',
+            also=_strata('real-depth', 'streaming')),
   Statement('A6', 'New words that resemble nothing known cannot be added by '
             'fine-tuning; they need training on a mixture again.', 'C1',
             _TRAINED,
@@ -105,7 +109,8 @@ STATEMENTS = (
             'model nonlinear.', 'N1', _BOTH, _strata('exact', 'activation')),
   Statement('B10', 'Repeating the layers n times gives better depth of '
             'abstraction.', 'D1 to D6', ('E1', 'E2', 'E3'),
-            _strata('depth', 'composition', 'hierarchy', 'text')),
+            _strata('depth', 'composition', 'hierarchy', 'text'),
+            also=_strata('real-depth', 'use')),
   Statement('B11', 'Layering helps above all with writing that is not linear.',
             'D5', _TRAINED),
   Statement('B12', 'Several heads side by side are what makes transformers '
@@ -126,7 +131,10 @@ STATEMENTS = (
   Statement('B17', 'Countless dimensions have a hand in any one trait.', 'I2',
             _READ),
   Statement('B18', 'With the layers this compounds: from about ten on it is '
-            'intractable in practice.', 'I1', _READ),
+            'intractable in practice.', 'I1', _READ,
+            _strata('real-depth', 'surrogates'),
+            part='whether one linear map stands for the layers of one real '
+            'model'),
   Statement('B19', 'Because activations are nonlinear, outputs relate to '
             'inputs in no way, or in a very complex one.', 'N2', _READ),
   Statement('B20', 'From very much data new behaviour emerges.', 'EM1',
@@ -138,6 +146,7 @@ STATEMENTS = (
 
 def experiments() -> tuple[str, ...]:
   """The experiments that judge a statement and are there."""
-  asked = dict.fromkeys(name for statement in STATEMENTS
-                        for name, _ in statement.judged_by)
+  asked = dict.fromkeys(
+    name for statement in STATEMENTS
+    for name, _ in (*statement.judged_by, *statement.also))
   return tuple(name for name in asked if name in names())

@@ -77,5 +77,6 @@ def entries(runs: Path) -> list[Entry]:
     name: [preset for preset in claims.load(name).presets if preset != 'smoke']
     for name in statements.experiments()})
   return [Entry(each.id, each.text, each.card, each.tiers, each.part,
-                each.sanity, *ledger.together(each.judged_by, found, each.says))
+                each.sanity, *ledger.together(
+                  each.judged_by, found, each.says, each.also))
           for each in statements.STATEMENTS]

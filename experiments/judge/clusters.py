@@ -4,6 +4,7 @@ Where nothing was trained, the units are clusters of items: texts, words. Which
 of them a number is of stands in a place of its row.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,6 +37,20 @@ def by_place(table: pl.DataFrame, metric: str, clusters: int,
                        for point in points] for number in range(clusters)])
   return Sample(numbers if order else numbers[:, 0], (0,), (0,),
                 clusters=tuple(range(clusters)), at=tuple(order))
+
+
+def difference(table: pl.DataFrame, metric: str, clusters: int, a: Condition,
+               b: Condition, place: str = 'text') -> Sample:
+  """`metric` under `a` minus that under `b`, for each cluster."""
+  first, second = (by_place(table, metric, clusters, where, place)
+                   for where in (a, b))
+  return dataclasses.replace(first, values=first.values - second.values)
+
+
+def average(table: pl.DataFrame, metric: str, clusters: int,
+            where: Condition | None = None, place: str = 'text') -> float:
+  """The mean of `metric` over clusters; for controls."""
+  return float(by_place(table, metric, clusters, where, place).values.mean())
 
 
 def _one(table: pl.DataFrame, metric: str, where: Condition) -> float:

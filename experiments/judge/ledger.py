@@ -11,6 +11,7 @@ from experiments.judge.verdict import KINDS, across
 from experiments.machine.usage import UsageError
 
 RECORD = 'verdict.json'
+DECIDED = ('supported', 'refuted', 'conditional')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,13 +89,17 @@ def findings(root: Path, presets: Mapping[str, Sequence[str]]) -> list[Finding]:
 
 
 def together(pairs: Iterable[tuple[str, str]], found: Iterable[Finding],
-             says: Mapping[str, str]) -> tuple[Standing, list[Finding]]:
+             says: Mapping[str, str],
+             also: Iterable[tuple[str, str]] = ()
+             ) -> tuple[Standing, list[Finding]]:
   """How the findings on some (experiment, stratum) pairs stand together.
 
   Args:
     pairs: what speaks about a statement.
     found: all that was found.
     says: what a verdict says about the statement, where that is another.
+    also: what speaks about it too where it was run; what that leaves open
+      weakens nothing.
   """
   by_pair: dict[tuple[str, str], list[Finding]] = {}
   absent = {(one.experiment, one.stratum): one.words for one in found
@@ -104,7 +109,10 @@ def together(pairs: Iterable[tuple[str, str]], found: Iterable[Finding],
       continue
     by_pair.setdefault((one.experiment, one.stratum), []).append(one)
   asked = list(pairs)
+  beside = [one for pair in also for one in by_pair.get(pair, ())]
   own = [one for pair in asked for one in by_pair.get(pair, ())]
+  own, deciding = [*own, *beside], [*own, *(
+    one for one in beside if not own or one.verdict in DECIDED)]
   missing = tuple(f'{e}/{s}' for e, s in asked if (e, s) not in by_pair)
   if not own:
     whys = [absent[pair] for pair in asked if pair in absent]
@@ -112,8 +120,8 @@ def together(pairs: Iterable[tuple[str, str]], found: Iterable[Finding],
       return Standing('not run', False, missing, whys[0]), own
     return Standing('not yet', False, missing), own
   verdict = across([says.get(one.verdict, one.verdict)  # type: ignore[misc]
-                    for one in own])
-  kinds = {KINDS[one.tier] for one in own}
+                    for one in deciding])
+  kinds = {KINDS[one.tier] for one in deciding}
   strong = verdict == 'supported' and len(kinds) > 1 and not missing
   return Standing(verdict, strong, missing), own
 

@@ -70,7 +70,8 @@ class Subject:
 
   @property
   def case(self) -> Any:
-    """What an exact task is about."""
+    """What an exact task is about, or what of a pretrained model is asked.
+    """
     return getattr(self.task, 'case', None)
 
   @functools.cached_property

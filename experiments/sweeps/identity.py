@@ -34,7 +34,9 @@ def content(task: Task) -> dict[str, Any]:
       start = {'start': content(task.start)} if task.start else {}
       return {'version': VERSION, **fields(task.config), **start}
     case Pretrained():
-      return {'version': VERSION, 'pretrained': opened(task.path).fingerprint}
+      own = {} if task.case is None else {'case': plain(task.case)}
+      return {'version': VERSION, 'pretrained': opened(task.path).fingerprint,
+              **own}
     case Exact():
       return {'version': VERSION, 'exact': plain(task.case)}
     case _:

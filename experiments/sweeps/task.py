@@ -33,9 +33,12 @@ class Pretrained:
 
   Attributes:
     path: its file or folder; the model is known by their content.
+    case: what of it is measured, where that is not all: a value as `Exact`
+      takes it, that can be hashed.
   """
 
   path: str
+  case: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The exact claims: what each property says, and that each can fail."""
 
-import functools
 import re
 
 import jax
@@ -23,12 +22,10 @@ from experiments.claims.exact import (
   round_trip,
   scores,
   softmax,
-  streaming,
   words,
 )
 from experiments.judge.samples import MissingMeasurement
 from experiments.report import figures
-from experiments.runs.store import PARAMS, Store
 from experiments.sweeps import plan
 from model import POSITIONS
 
@@ -300,28 +297,6 @@ def test_pieces_spell_what_they_never_saw_in_bytes():
   assert not check(round_trip.PART, 'no unknown', rows)
   shared = rows.filter(metric='share_of_single_bytes')['value'].item()
   assert 0.5 < shared < 1
-
-
-def test_streaming_is_exact_and_loading_all_is_seen(tmp_path):
-  config = layer.config(n_layers=8, d_model=128, vocab_size=2048)
-  store = Store(tmp_path)
-  store.keep_params('model', jax.device_get(layer.draw(config, 0)))
-  path = store.run('model') / PARAMS
-
-  def rounded(*given):
-    return streaming.stream(*given).astype(np.float16).astype(np.float32)
-
-  rows = {name: table('streaming', {'attention': streaming.compared(
-    config, path, run)}) for name, run in (
-      ('streamed', streaming.stream), ('loaded', streaming.whole),
-      ('rounded', rounded))}
-  ask = functools.partial(check, streaming.PART)
-  same, little = streaming.PART.declare('cpu').controls
-  assert same.measure(rows['streamed']) == 0 < same.measure(rows['rounded'])
-  assert little.measure(rows['streamed']) <= 1 < little.measure(rows['loaded'])
-  assert not ask('every layer is needed', rows['streamed'])
-  assert ask('literal: all at once', rows['streamed'])
-  assert not ask('literal: all at once', rows['loaded'])
 
 
 def test_no_number_is_no_property():

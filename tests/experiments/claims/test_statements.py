@@ -16,9 +16,9 @@ IDS = {*(f'A{i}' for i in range(1, 14)), *(f'B{i}' for i in range(1, 22))}
 
 
 def record(runs, stratum='composition', verdict='supported', tier='E1',
-           preset='cpu', cells=40, folder='', **changes):
+           preset='cpu', cells=40, folder='', experiment='depth', **changes):
   """Writes a verdict record of depth with one stratum."""
-  path = runs / 'depth' / preset / folder / ledger.RECORD
+  path = runs / experiment / preset / folder / ledger.RECORD
   path.parent.mkdir(parents=True)
   path.write_text(json.dumps({
     'evidence': 'verdict', 'words': {stratum: f'{stratum} is {verdict}.'},
@@ -42,7 +42,8 @@ def test_all_statements_are_there_once():
 def test_every_stratum_that_judges_a_statement_exists(name):
   strata = {part.name for part in claims.load(name).parts}
   asked = {stratum for statement in STATEMENTS
-           for experiment, stratum in statement.judged_by if experiment == name}
+           for experiment, stratum in (*statement.judged_by, *statement.also)
+           if experiment == name}
   assert asked == strata
 
 
@@ -72,6 +73,21 @@ def test_two_kinds_of_evidence_are_strong_and_a_part_is_not(tmp_path):
   found = entries(tmp_path)
   assert found['A8'].verdict == 'supported (strong)'
   assert found['B10'].verdict == 'supported'
+
+
+@pytest.mark.parametrize(('verdict', 'stands'), [
+  ('inconclusive', 'supported'), ('invalid', 'supported'),
+  ('refuted', 'conditional'), ('supported', 'supported (strong)')])
+def test_what_is_told_beside_weakens_nothing_that_it_leaves_open(
+    verdict, stands, tmp_path):
+  for stratum in ('composition', 'hierarchy', 'text'):
+    record(tmp_path, stratum, folder=f'only-{stratum}')
+  before = entries(tmp_path)['B10']
+  assert (before.verdict, before.limits) == ('supported', '')
+  record(tmp_path, 'use', verdict, 'E3', experiment='real-depth')
+  found = entries(tmp_path)['B10']
+  assert (found.verdict, found.limits) == (stands, '')
+  assert [one.stratum for one in found.findings][-1] == 'use'
 
 
 def test_of_one_stratum_the_verdict_on_the_most_runs_counts(tmp_path):
