@@ -16,8 +16,8 @@ works; the same bits of a pass that holds one layer. Chapters to fit on, to
 pilot on and to judge on are different ones.
 
 Cost. `cpu`: about 2.5e13 FLOPs, four processor minutes for each of two workers.
-`smoke`: about a minute, most of it compilation, and no evidence. Needs `make
-models`; without it nothing is run, and the verdict says so.
+`smoke`: mostly compilation, and no evidence. Needs `make models`; without it
+nothing is run, and the verdict says so.
 
 Command. fathom run real-depth [--strata=surrogates,use,streaming]
 """
