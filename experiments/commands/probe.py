@@ -201,7 +201,6 @@ def plan(given: Given, chosen: Sequence[Instrument]) -> dict[str, float]:
   """Prints what each instrument costs; the FLOPs of those that can be taken."""
   from experiments.instruments import texts
   rate = texts.rate(given.network, given.passages)
-  fitted = given.calibration.tokens if given.calibration else 0
   print(f'{given.passages.tokens:,} tokens in {len(given.passages.tokens_BT)} '
         f'windows; the model reads them at {rate / 1e9:,.0f} GFLOP/s here. At '
         'that rate:')
@@ -210,8 +209,7 @@ def plan(given: Given, chosen: Sequence[Instrument]) -> dict[str, float]:
     if refused := one.refusal(given):
       print(f'  {one.name:<20} cannot be taken: {refused}')
       continue
-    costs[one.name] = one.flops(given.network.config, given.passages.tokens,
-                                fitted)
+    costs[one.name] = one.cost(given)
     print(_cost(one.name, costs[one.name], rate))
   print(_cost('in all', sum(costs.values()), rate), flush=True)
   return costs

@@ -84,6 +84,8 @@ class Instrument:
       `network.py` says, and `network` is 'random' in those of the baseline.
     flops: (config, tokens, calibration tokens) to an estimate of its FLOPs.
     metrics: of its rows, each with what a figure's axis says, the unit too.
+    known_flops: the same where all is known: what it was fitted to before costs
+      nothing. None: `flops` says it.
     default: whether it is taken where none is asked for.
     refusal: '' or why it cannot be taken of a model, and what would help.
   """
@@ -95,5 +97,13 @@ class Instrument:
   measure: Callable[[Given], list[Row]]
   flops: Callable[[ModelConfig, int, int], float]
   metrics: Mapping[str, str]
+  known_flops: Callable[[Given], float] | None = None
   default: bool = False
   refusal: Callable[[Given], str] = anything
+
+  def cost(self, given: Given) -> float:
+    """An estimate of its FLOPs on what it is handed."""
+    if self.known_flops:
+      return self.known_flops(given)
+    fitted = given.calibration.tokens if given.calibration else 0
+    return self.flops(given.network.config, given.passages.tokens, fitted)

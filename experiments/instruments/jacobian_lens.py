@@ -35,6 +35,7 @@ from model import ModelConfig
 
 LONGEST = 128  # tokens of a window, as published
 FEWEST = 8
+NAME = 'jacobian_lens'  # of the file
 SINKS = 16  # first positions that do not count, as published
 TOGETHER = 4096  # positions times cotangents that are pulled back at a time
 
@@ -159,7 +160,7 @@ def halves(given: Given) -> tuple[Sums, Sums]:
   """Over two halves of the calibration, or as the model's folder has them."""
   assert given.calibration
   found = lens_file.kept(
-    given, 'jacobian_lens', windows(given.calibration, given.jacobian_tokens),
+    given, NAME, windows(given.calibration, given.jacobian_tokens),
     _fit)
   one, other = (Sums(jnp.asarray(found[f'{half}_NDD']),
                      jnp.asarray(found[f'{half}_positions']))
@@ -193,10 +194,23 @@ def _refusal(given: Given) -> str:
 
 def _flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   fitted = min(calibration, JACOBIAN_TOKENS)
-  passes = 2 + config.d_model  # forward twice
-  fit = passes * lens.stack_flops(config, fitted)
   return (lens.reading_flops(config, tokens)
-          + fit * (1 + 1 / lens.BASELINE_SHARE))
+          + _fit_flops(config, fitted) * (1 + 1 / lens.BASELINE_SHARE))
+
+
+def _fit_flops(config: ModelConfig, tokens: int) -> float:
+  passes = 2 + config.d_model  # forward twice
+  return passes * lens.stack_flops(config, tokens)
+
+
+def _known_flops(given: Given) -> float:
+  config, flops = given.network.config, 0.0
+  for own in (given, lens.baseline(given)):
+    assert own.calibration
+    fitted = windows(own.calibration, own.jacobian_tokens)
+    if not lens_file.is_kept(own, NAME, fitted, _fit):
+      flops += _fit_flops(config, fitted.tokens)
+  return flops + lens.reading_flops(config, given.passages.tokens)
 
 
 def _measure(given: Given) -> list[Row]:
@@ -217,4 +231,5 @@ INSTRUMENT = Instrument(
        'average. Where the two halves of the texts disagree, more text is '
        'needed.',
   source='Gurnee et al., 2026', measure=_measure, flops=_flops,
+  known_flops=_known_flops,
   metrics=METRICS, default=True, refusal=_refusal)

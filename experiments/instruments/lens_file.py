@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -14,11 +15,11 @@ from experiments.instruments.passages import Passages
 from experiments.runs import digest
 
 Arrays = Mapping[str, np.ndarray]
+Fit = Callable[[Given, Passages], Arrays]
 KEY = 'fitted_on'
 
 
-def kept(given: Given, name: str, calibration: Passages,
-         fit: Callable[[Given, Passages], Arrays]) -> Arrays:
+def kept(given: Given, name: str, calibration: Passages, fit: Fit) -> Arrays:
   """What `fit` gives, read from the model's folder if it was fitted before.
 
   The file says what it was fitted on: the digests of the passages and of the
@@ -33,22 +34,37 @@ def kept(given: Given, name: str, calibration: Passages,
   """
   if given.folder is None:
     return fit(given, calibration)
-  key = json.dumps({'calibration': content(calibration),
-                    'code': digest.digest(fit)}, sort_keys=True)
-  path = given.folder / f'{name}.safetensors'
-  try:
+  key, path = _key(calibration, fit), given.folder / f'{name}.safetensors'
+  if _fitted_on(path) == key:
     with safe_open(path, 'numpy') as file:
-      if (file.metadata() or {}).get(KEY) == key:
-        names = file.keys()
-        return {own: file.get_tensor(own) for own in names}
-  except (OSError, SafetensorError):
-    pass
+      names = file.keys()
+      return {own: file.get_tensor(own) for own in names}
   found = {own: np.array(x, order='C')
            for own, x in fit(given, calibration).items()}
   given.folder.mkdir(parents=True, exist_ok=True)
   with durable.written(path) as out:
     out.write(save(found, {KEY: key}))
   return found
+
+
+def is_kept(given: Given, name: str, calibration: Passages, fit: Fit) -> bool:
+  """Whether `kept` would only read it."""
+  return given.folder is not None and _key(calibration, fit) == _fitted_on(
+    given.folder / f'{name}.safetensors')
+
+
+def _key(calibration: Passages, fit: Fit) -> str:
+  return json.dumps({'calibration': content(calibration),
+                     'code': digest.digest(fit)}, sort_keys=True)
+
+
+def _fitted_on(path: Path) -> str | None:
+  """What a file says that it was fitted on; None where it cannot be read."""
+  try:
+    with safe_open(path, 'numpy') as file:
+      return (file.metadata() or {}).get(KEY)
+  except (OSError, SafetensorError):
+    return None
 
 
 def content(passages: Passages) -> str:

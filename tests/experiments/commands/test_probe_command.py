@@ -9,7 +9,7 @@ from data.sources.text import TextConfig
 from experiments.commands import main, probe
 from experiments.instruments import examination
 from experiments.instruments.catalogue import INSTRUMENTS
-from experiments.instruments.instrument import Instrument
+from experiments.instruments.instrument import Given, Instrument
 from experiments.machine.usage import UsageError
 from experiments.runs.subject import Row
 from model import AttentionConfig, ModelConfig
@@ -102,7 +102,7 @@ def test_no_model_is_named(capsys):
 
 def named(name, measure, default=False):
   return Instrument(name, name, 'It says.', 'Nobody, 2026', measure,
-                    lambda *_: 1.0, {'m': 'm'}, default)
+                    lambda *_: 1.0, {'m': 'm'}, default=default)
 
 
 def test_one_that_fails_costs_no_other():
@@ -112,7 +112,7 @@ def test_one_that_fails_costs_no_other():
   def declines(given):
     raise UsageError('words: nothing is there')
 
-  found = examination.examine(None, [
+  found = examination.examine(Given(None, None), [
     named('a', breaks), named('b', lambda _: [Row('m', 1.0, {'layer': 1})]),
     named('c', declines)])
   assert list(found.rows) == ['b']
