@@ -1,7 +1,7 @@
 """Breaks: found where they are planted, and in no smooth curve.
 
-With 100 draws, breaks in the band were found in 0.9 to 1, and none of the smooth
-curves that were simulated so was taken for one.
+With 100 draws, breaks in the band were found in 0.9 to 1, and none of the
+smooth curves that were simulated so was taken for one.
 """
 
 import functools
