@@ -97,9 +97,9 @@ def act(options: argparse.Namespace) -> int:
   if not options.model:
     raise UsageError('name a model: fathom probe MODEL --text=FILE')
   chosen = choose(options.instruments, catalogue.INSTRUMENTS)
-  from experiments.commands import finished, probing
+  from experiments.commands import finished, probe_runs
   if finished.has_runs(options.model):
-    return probing.act(options, chosen)
+    return probe_runs.act(options, chosen)
   from experiments.runs import origin
   for flag in ('preset', 'strata', 'texts', 'workers'):
     if getattr(options, flag) not in (None, '', (), {}):
@@ -124,9 +124,9 @@ def act(options: argparse.Namespace) -> int:
 
 def measurements(options: argparse.Namespace) -> Plan:
   """What is taken of the runs of an experiment, for its workers."""
-  from experiments.commands import probing
+  from experiments.commands import probe_runs
   from experiments.instruments import catalogue
-  return probing.plan(options, choose(options.instruments,
+  return probe_runs.plan(options, choose(options.instruments,
                                       catalogue.INSTRUMENTS))
 
 

@@ -13,7 +13,7 @@ import planted_run
 import polars as pl
 import pytest
 
-from experiments.commands import finished, main, parser, probing
+from experiments.commands import finished, main, parser, probe_runs
 from experiments.instruments import held_out
 from experiments.instruments.instrument import Instrument
 from experiments.judge import table
@@ -86,7 +86,7 @@ DEEP = Instrument('deep', 'Depth', 'How deep it is.', 'we', deep, no_cost,
 @pytest.fixture(scope='module')
 def planted(tmp_path_factory):
   """A folder with an experiment's file, and all of its runs but two."""
-  folder = tmp_path_factory.mktemp('probing')
+  folder = tmp_path_factory.mktemp('probe_runs')
   (folder / 'mine.py').write_text(FILE)
   cells = parser.plan(asked(folder, experiment=True)).cells
   for index, cell in enumerate(cells[:-1]):
@@ -106,7 +106,7 @@ def asked(folder, model=None, experiment=False, **more):
   return argparse.Namespace(**{
     'model': model, 'preset': '', 'strata': (), 'texts': {}, 'workers': 0,
     'runs': folder / 'runs', 'dry': False, 'arguments': [],
-    **dict.fromkeys(probing.ALONE),
+    **dict.fromkeys(probe_runs.ALONE),
     **({'experiment': model} if experiment else {}), **more})
 
 
@@ -121,14 +121,14 @@ def measured(folder):
 
 
 def test_rows_by_n_are_kept_and_not_measured_twice(folder, capsys):
-  planned = probing.plan(asked(folder), [SIZE, DEEP])
+  planned = probe_runs.plan(asked(folder), [SIZE, DEEP])
   TRACED.clear()
   assert take(planned) == 0
   # One program for all seeds of a shape, and for what they began as.
   assert sorted(TRACED) == [1, 2]
   before = measured(folder)
   assert len(before) == 8
-  assert probing.act(asked(folder), [SIZE, DEEP]) == 0
+  assert probe_runs.act(asked(folder), [SIZE, DEEP]) == 0
   assert measured(folder) == before
   assert not list(folder.glob('runs/mine'))
   said = capsys.readouterr().out
@@ -153,7 +153,7 @@ def test_rows_by_n_are_kept_and_not_measured_twice(folder, capsys):
 
 
 def test_what_is_left_out_is_named(folder, capsys):
-  assert probing.act(asked(folder, dry=True), [SIZE]) == 0
+  assert probe_runs.act(asked(folder, dry=True), [SIZE]) == 0
   said = capsys.readouterr().out
   selection = finished.select(asked(folder))
   cells = parser.plan(asked(folder, experiment=True)).cells
@@ -165,11 +165,11 @@ def test_what_is_left_out_is_named(folder, capsys):
 
 
 def test_a_changed_instrument_measures_again(folder):
-  assert take(probing.plan(asked(folder), [DEEP])) == 0
+  assert take(probe_runs.plan(asked(folder), [DEEP])) == 0
   words = dataclasses.replace(DEEP, says='In other words.')
-  assert not probing.missing(probing.plan(asked(folder), [words]))
+  assert not probe_runs.missing(probe_runs.plan(asked(folder), [words]))
   other = dataclasses.replace(DEEP, measure=lambda given: [Row('depth', 1)])
-  assert probing.missing(probing.plan(asked(folder), [other])) == 4
+  assert probe_runs.missing(probe_runs.plan(asked(folder), [other])) == 4
 
 
 def test_no_finished_run_is_one_message_with_the_command(folder):
@@ -181,7 +181,7 @@ def test_no_finished_run_is_one_message_with_the_command(folder):
 
 def test_what_a_single_model_reads_is_refused(folder):
   with pytest.raises(UsageError, match='--jacobian-tokens belongs to a single'):
-    probing.act(asked(folder, jacobian_tokens=128), [SIZE])
+    probe_runs.act(asked(folder, jacobian_tokens=128), [SIZE])
   options = main.parse(['probe', 'nothing', '--strata=one'])
   with pytest.raises(UsageError, match='--strata belongs to an experiment'):
     options.act(options)
@@ -197,7 +197,7 @@ def test_the_folder_of_a_sweep_names_its_runs(folder):
                                runs=folder / 'elsewhere'))
   assert found.cells == named.cells
   assert found.left_out == named.left_out
-  assert probing.output(found).resolve() == probing.output(named)
+  assert probe_runs.output(found).resolve() == probe_runs.output(named)
 
 
 def test_examples_to_fit_on_are_not_among_those_that_are_read(folder):
