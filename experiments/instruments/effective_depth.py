@@ -8,7 +8,8 @@ No single definition is agreed on, so there are three, and they may differ:
   is given beside it.
 * `overlap_depth`: the first stream whose five likeliest tokens, by the logit
   lens, are half of the last one's (arXiv 2512.14064). What lies behind only
-  refines.
+  refines. Of a vocabulary of ten any five are half of the last ones by luck,
+  so where words are few there is no such depth.
 * `divergence_depth`: where the logit lens's KL to the last stream falls to half
   of what it is at stream 0, for good; between streams it is interpolated.
 
@@ -25,6 +26,7 @@ from experiments.runs.subject import Row
 from model import ModelConfig
 
 OVERLAP = 0.5
+CHANCE = 0.25  # of five words: where more overlap by luck, nothing is said
 
 
 def participation(effects: Sequence[float]) -> float:
@@ -58,7 +60,8 @@ def measure(given: Given) -> list[Row]:
   """The three definitions, of the model and of a random one.
 
   What cannot be said has no row: of a model without logits what needs them, of
-  one in which no block does anything the first.
+  a small vocabulary the overlap, of one in which no block does anything the
+  first.
   """
   words = not lens.INSTRUMENT.refusal(given)
   skipped = given.once(skipping.INSTRUMENT.measure)
@@ -70,9 +73,10 @@ def measure(given: Given) -> list[Row]:
     effects = _values(skipped, effect, network)
     found = {'participation': participation(effects)}
     found['participation_share'] = found['participation'] / len(effects)
-    if words:
+    if words and CHANCE * given.network.config.vocab_size >= lens.TOP:
       found['overlap_depth'] = overlap_depth(
         _values(seen, 'lens_overlap', network))
+    if words:
       found['divergence_depth'] = half_life(
         _values(seen, 'lens_divergence', network))
     rows += [Row(metric, float(value), where)

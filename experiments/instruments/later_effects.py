@@ -8,8 +8,9 @@ makes of these tokens depends on what s wrote there. Over the second half it is
 the effect 'later': s is there, and all that differs is what blocks above s have
 read from earlier positions. No model that looks both ways has such a half.
 
-Csordás et al. leave the block out everywhere for the first, and draw where the
-second begins. Since earlier positions never see later ones, one run gives both.
+Csordás et al. leave the block out everywhere for the first, draw where the
+second begins, and take the largest over tokens, which one odd token decides.
+Since earlier positions never see later ones, one run gives both.
 """
 
 import jax

@@ -174,8 +174,9 @@ def rows(given: Given, program: Callable[[Network, Passages], Sums],
          kinds: Sequence[str] = (HELD_OUT, IN_SAMPLE)) -> list[Row]:
   """Scores of every block's map, of the model and of its baseline.
 
-  Held out, maps are fitted on every other window and, for the model, on the
-  calibration text, and scored on the rest.
+  Held out, maps are fitted on every other window and on the calibration text,
+  and scored on the rest. The baseline's have as many points to fit, since with
+  fewer it would score less, whatever it is.
 
   Args:
     given: what is read.
@@ -189,7 +190,7 @@ def rows(given: Given, program: Callable[[Network, Passages], Sums],
     of = functools.partial(blocks.total, program, network)
     own = [of(half) for half in halves(given.passages) if half.tokens]
     more = ([of(blocks.first(given.calibration, MOST))]
-            if given.calibration and not where else [])
+            if given.calibration else [])
     fitted = [*own[:-1], *more]
     for layer in range(network.config.n_layers):
       whole = _at(layer, own)
@@ -213,7 +214,7 @@ def _at(layer: int, own: Sequence[Sums]) -> Sums:
 
 def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   """Reading, with both networks, the products, and solving."""
-  read = 2 * tokens + min(calibration, MOST)
+  read = 2 * (tokens + min(calibration, MOST))
   width = config.d_model
   return blocks.forward_flops(config, read) + config.n_layers * (
     4 * read * width ** 2 + 80 * width ** 3)

@@ -7,7 +7,7 @@ short. The best matrix to what is added leaves the same error, which then counts
 against the length of what was added: that is the score without the residual.
 
 Both are given in-sample, as published, and held out: fitted by a ridge on half
-of the windows, and for the model on other text too, and scored on the others.
+of the windows, and on other text too, and scored on the others.
 In-sample, V points in D dimensions score D / V of what is pure noise, and 1
 where V <= D; where there are few points for each dimension there is no row.
 """

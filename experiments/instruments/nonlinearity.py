@@ -123,7 +123,8 @@ INSTRUMENT = Instrument(
   title='How nonlinear the way to each layer is',
   says='The embeddings are moved a little, or far, and each layer’s change is '
        'compared with what its derivative foretells: 0 is a linear function, 1 '
-       'is a change that the derivative knows nothing of.',
+       'is a change that the derivative knows nothing of, and above 1 it '
+       'foretells one that does not come.',
   source='a definition of ours; of Taylor’s remainder',
   measure=measure, flops=flops,
-  metrics={'nonlinearity': 'share of a change that no derivative foretells'})
+  metrics={'nonlinearity': 'error of the derivative / length of the change'})

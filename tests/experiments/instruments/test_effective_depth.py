@@ -51,8 +51,9 @@ def only(block):
   return Network({**params, 'stack': stack}, CONFIG)
 
 
-def words():
-  return passages.cut(np.random.default_rng(0).integers(1, 23, (4, 8)), 8)
+def words(vocabulary=23):
+  return passages.cut(
+    np.random.default_rng(0).integers(1, vocabulary, (4, 8)), 8)
 
 
 def test_the_one_block_that_works_is_counted_and_nothing_is_taken_twice(
@@ -83,3 +84,12 @@ def test_an_encoder_has_the_first_definition_alone():
   rows = effective_depth.measure(given)
   assert {row.metric for row in rows} == {'participation',
                                           'participation_share'}
+
+
+def test_five_words_of_ten_overlap_by_half_by_luck_and_nothing_is_said():
+  config = dataclasses.replace(CONFIG, vocab_size=10)
+  given = Given(Network(model.init(config, jax.random.key(0), 3.0), config),
+                words(10))
+  rows = effective_depth.measure(given)
+  assert {row.metric for row in rows} == {
+    'participation', 'participation_share', 'divergence_depth'}

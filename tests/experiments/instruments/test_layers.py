@@ -254,6 +254,17 @@ def test_a_linear_network_is_linear_and_a_gated_one_is_not():
   assert min(recovered) > 0.999
 
 
+def test_the_baseline_is_fitted_on_as_much():
+  given = Given(drawn(), words(rows=8), words(rows=8, seed=1),
+                untrained=drawn())
+  for one in (linearity, recoverability):
+    rows = one.measure(given)
+    of_baseline = ['network' in row.where for row in rows]
+    assert sum(of_baseline) == len(rows) / 2
+    assert ([row.value for row in rows if 'network' in row.where]
+            == [row.value for row in rows if 'network' not in row.where])
+
+
 def test_what_mixes_positions_is_no_matrix_of_one():
   mixes = scaled(drawn(feed_forward=model.NoFeedForward()), [.1] * 4)
   given = Given(mixes, words(rows=60), words(rows=60, seed=1))
