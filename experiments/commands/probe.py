@@ -20,6 +20,7 @@ import dataclasses
 import hashlib
 import re
 import shlex
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ ALL = 'all'
 PROSE = 'the documentation of Python'
 OWN = 'held-out examples of its own source'
 OTHERS = 'other held-out examples'
+# Flags that say how a text is read.
+OF_TEXT = ('tokens', 'window', 'calibration', 'calibration_tokens')
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -59,10 +62,11 @@ def fill(parser: argparse.ArgumentParser) -> None:
   add = parser.add_argument
   add('model', nargs='?', default='', metavar='MODEL', help='where it is')
   add('--text', type=path, metavar='FILE', help='what it is to read')
-  add('--tokens', type=whole(2), default=TOKENS, metavar='N',
+  add('--tokens', type=whole(2), metavar='N',
       help=f'of the text, from its beginning (default: {TOKENS})')
-  add('--window', type=whole(8), default=WINDOW, metavar='N',
-      help=f'tokens that are read in one go (default: {WINDOW})')
+  add('--window', type=whole(8), metavar='N',
+      help='tokens that are read in one go, and no more than the model can '
+      f'(default: {WINDOW})')
   add('--instruments', type=names, default=(), metavar='A,B',
       help='which; all: every one (default: those with a * in --list)')
   add('--list', action='store_true', help='list the instruments, and stop')
@@ -70,7 +74,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
       help='say what they cost, and stop')
   add('--calibration', type=path, metavar='FILE',
       help=f'other text, which lenses are fitted on (default: {PROSE})')
-  add('--calibration-tokens', type=whole(2), default=CALIBRATION, metavar='N',
+  add('--calibration-tokens', type=whole(2), metavar='N',
       help=f'of it (default: {CALIBRATION})')
   add('--jacobian-tokens', type=whole(2), metavar='N',
       help='of these, for the Jacobian lens (default: 128)')
@@ -105,11 +109,20 @@ def act(options: argparse.Namespace) -> int:
     if getattr(options, flag) not in (None, '', (), {}):
       raise UsageError(f'--{flag.replace("texts", "config")} belongs to an '
                        f'experiment, and {options.model} is none')
+  if not origin.exists(options.model, options.runs):
+    from experiments import claims
+    raise UsageError(
+      f'{options.model}: nothing is there; give {origin.WHAT}, or an '
+      f'experiment{usage.nearest(options.model, claims.names())}')
   subject = None if options.text else origin.subject(options.model,
                                                      options.runs)
   if options.text is None and subject is None:
     raise UsageError('--text is missing; name a UTF-8 file that the model is '
                      'to read')
+  for flag in OF_TEXT if subject else ():
+    if getattr(options, flag):
+      raise UsageError(f'--{flag.replace("_", "-")} goes with --text; without, '
+                       'a run reads held-out examples of its own source')
   text = read_text('--text', options.text) if options.text else ''
   from experiments.machine import compiler, platforms
   platforms.check('auto')
@@ -119,7 +132,12 @@ def act(options: argparse.Namespace) -> int:
   given = (own(model, subject, options) if subject else
            given_of(model, text, options))
   costs = plan(given, chosen)
-  return 0 if options.dry else perform(options, model, given, chosen, costs)
+  if options.dry:
+    return 0
+  if not costs:
+    raise UsageError('none of these instruments can be taken; name others '
+                     '(--instruments; fathom probe --list)')
+  return perform(options, model, given, chosen, costs)
 
 
 def measurements(options: argparse.Namespace) -> Plan:
@@ -146,8 +164,14 @@ def choose(asked: Sequence[str],
 
 def axes(text: str) -> Mapping[str, int]:
   """'fsdp=4,tensor=2' → {'fsdp': 4, 'tensor': 2}."""
-  pairs = [part.partition('=') for part in names(text)]
-  return {axis: whole(1)(size) for axis, _, size in pairs}
+  sizes: dict[str, int] = {}
+  for part in names(text):
+    axis, _, size = part.partition('=')
+    if not size or axis in sizes:
+      raise argparse.ArgumentTypeError(
+        f'{part}: give each axis once, and its devices, as in fsdp=4,tensor=2')
+    sizes[axis] = whole(1)(size)
+  return sizes
 
 
 def _line(one: Instrument) -> str:
@@ -168,10 +192,11 @@ def given_of(model: Model, text: str, options: argparse.Namespace) -> Given:
            if options.calibration else '\n\n'.join(corpus.read('')))
   return instrument.Given(
     Network(model.params, model.config, model.layout),
-    texts.windows(model, f'--text={options.text}', text, options.tokens,
-                  options.window),
+    texts.windows(model, f'--text={options.text}', text,
+                  options.tokens or TOKENS, options.window or WINDOW),
     texts.windows(model, f'--calibration={options.calibration or PROSE}',
-                  other, options.calibration_tokens, options.window),
+                  other, options.calibration_tokens or CALIBRATION,
+                  options.window or WINDOW),
     model.tokenizer, _folder(model, options), _words(options),
     jacobian_tokens=options.jacobian_tokens or instrument.JACOBIAN_TOKENS)
 
@@ -227,10 +252,12 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   import humanize
   import jax
 
+  from data import durable
   from experiments.instruments import examination, jacobian_lens
   from experiments.machine import memory
   from experiments.report import probe as page
   from experiments.runs import manifest
+  folder = _writable(options, given)
   seen = examination.examine(
     given, chosen, lambda one: print(f'{one.title} …', flush=True))
   for name, reason in seen.refused.items():
@@ -238,10 +265,9 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   if agreed := jacobian_lens.summary(
       seen.rows.get(jacobian_lens.INSTRUMENT.name, ())):
     print(agreed)
-  folder = options.out or _output(given)
-  folder.mkdir(parents=True, exist_ok=True)
   table = examination.table(seen.rows)
-  table.write_parquet(folder / page.TABLE)
+  with durable.written(folder / page.TABLE) as file:
+    table.write_parquet(file)
   slices = _slices(given, seen.rows)
   peak = memory.device_peak_bytes() or memory.peak_bytes()
   where = page.write(folder, table, slices, page.Facts(
@@ -272,6 +298,24 @@ def _output(given: Given) -> Path:
   assert given.folder
   ids = given.passages.tokens_BT.tobytes()
   return given.folder / hashlib.sha256(ids).hexdigest()[:12]
+
+
+def _writable(options: argparse.Namespace, given: Given) -> Path:
+  """The folder to write to, made before minutes are spent.
+
+  Raises:
+    UsageError: it cannot be written to.
+  """
+  place: Path = options.out or _output(given)
+  flag = f'--out={place}' if options.out else f'--runs={options.runs}'
+  try:
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=place):
+      pass
+  except OSError as error:
+    raise UsageError(f'{flag} cannot be written to ({error.strerror}); name '
+                     'another folder') from None
+  return place
 
 
 def labels(model: Model, place: str) -> str:

@@ -41,7 +41,8 @@ FOLDER = 'probes'  # beside the experiments' own
 # guess that is told beforehand.
 COMPILING_SECONDS = 3.0
 # Flags that say what a single model is read with.
-ALONE = ('text', 'calibration', 'jacobian_tokens', 'words', 'mesh', 'out')
+ALONE = ('text', 'tokens', 'window', 'calibration', 'calibration_tokens',
+         'jacobian_tokens', 'words', 'mesh', 'out')
 # Columns of the table before the places of a number.
 COLUMNS = ('stratum', 'arm', 'n_layers', 'seed', 'instance', 'run',
            'instrument', 'metric', 'network')

@@ -17,14 +17,15 @@ from experiments.runs import digest
 Arrays = Mapping[str, np.ndarray]
 Fit = Callable[[Given, Passages], Arrays]
 KEY = 'fitted_on'
+CONTENT = 'sha256'
 
 
 def kept(given: Given, name: str, calibration: Passages, fit: Fit) -> Arrays:
   """What `fit` gives, read from the model's folder if it was fitted before.
 
-  The file says what it was fitted on: the digests of the passages and of the
-  code that fits. Where either is another, or the file is damaged, it is fitted
-  again and written anew.
+  The file says of which model it is, and what it was fitted on: the digests of
+  the passages and of the code that fits. Where one is another, or the file is
+  damaged, it is fitted again and written anew.
 
   Args:
     given: its folder, where there is one, is of this model alone.
@@ -34,27 +35,29 @@ def kept(given: Given, name: str, calibration: Passages, fit: Fit) -> Arrays:
   """
   if given.folder is None:
     return fit(given, calibration)
-  key, path = _key(calibration, fit), given.folder / f'{name}.safetensors'
-  if _fitted_on(path) == key:
-    with safe_open(path, 'numpy') as file:
-      names = file.keys()
-      return {own: file.get_tensor(own) for own in names}
+  path = given.folder / f'{name}.safetensors'
+  key = _key(given.folder, calibration, fit)
+  if _fitted_on(path) == key and (known := _read(path)) is not None:
+    return known
   found = {own: np.array(x, order='C')
            for own, x in fit(given, calibration).items()}
   given.folder.mkdir(parents=True, exist_ok=True)
   with durable.written(path) as out:
-    out.write(save(found, {KEY: key}))
+    out.write(save(found, {KEY: key, CONTENT: _sha256(found)}))
   return found
 
 
 def is_kept(given: Given, name: str, calibration: Passages, fit: Fit) -> bool:
   """Whether `kept` would only read it."""
-  return given.folder is not None and _key(calibration, fit) == _fitted_on(
-    given.folder / f'{name}.safetensors')
+  folder = given.folder
+  return folder is not None and _key(folder, calibration, fit) == _fitted_on(
+    folder / f'{name}.safetensors')
 
 
-def _key(calibration: Passages, fit: Fit) -> str:
-  return json.dumps({'calibration': content(calibration),
+def _key(folder: Path, calibration: Passages, fit: Fit) -> str:
+  # Two names of the path: a model's baseline has a folder in the model's.
+  return json.dumps({'model': folder.parts[-2:],
+                     'calibration': content(calibration),
                      'code': digest.digest(fit)}, sort_keys=True)
 
 
@@ -67,10 +70,22 @@ def _fitted_on(path: Path) -> str | None:
     return None
 
 
+def _read(path: Path) -> Arrays | None:
+  """What was fitted; None where it is not what was written."""
+  with safe_open(path, 'numpy') as file:
+    names = file.keys()
+    found = {own: file.get_tensor(own) for own in names}
+    return found if file.metadata().get(CONTENT) == _sha256(found) else None
+
+
 def content(passages: Passages) -> str:
   """The sha256 of passages."""
+  return _sha256(passages._asdict())
+
+
+def _sha256(arrays: Arrays) -> str:
   found = hashlib.sha256()
-  for name, x in passages._asdict().items():
+  for name, x in sorted(arrays.items()):
     found.update(f'{name} {x.dtype} {x.shape} '.encode())
     found.update(np.ascontiguousarray(x).tobytes())
   return found.hexdigest()

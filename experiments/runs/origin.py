@@ -74,6 +74,12 @@ def load(path: str | Path, runs: str | Path = 'runs',
     return _load(path, place, mesh)
 
 
+def exists(path: str | Path, runs: str | Path = 'runs') -> bool:
+  """Whether anything is where `load` would look, or should be: an id."""
+  place = _place(path, runs)
+  return place.exists() or place != Path(os.path.expanduser(path))
+
+
 def subject(path: str | Path, runs: str | Path = 'runs') -> Subject | None:
   """A finished run of ours with its own data; None where it is no run.
 

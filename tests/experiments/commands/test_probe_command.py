@@ -75,6 +75,13 @@ def test_the_instruments_are_listed(capsys):
   (['--text={text}', '--instruments=anisotropie'], 'did you mean anisotropy?'),
   (['--text={text}', '--mesh=fsdb=2'], 'did you mean fsdp?'),
   (['--text={text}', '--mesh=fsdp=many'], 'use a whole number from 1 on'),
+  (['--text={text}', '--mesh=fsdp'], 'fsdp: give each axis once, and its'),
+  (['--text={text}', '--mesh=fsdp=1,fsdp=2'], 'fsdp=2: give each axis once'),
+  (['--tokens=9'], '--tokens goes with --text'),
+  (['--window=9'], '--window goes with --text'),
+  (['--calibration={text}'], '--calibration goes with --text'),
+  (['--text={text}', '--out={text}'], 'cannot be written to (File exists)'),
+  (['--text={text}', '--out=/proc/none'], '--out=/proc/none cannot be written'),
   (['--text={text}', '--tokens=1'], 'use a whole number from 2 on'),
   (['--text={folder}'], 'is no file'),
   (['--text={folder}/none.txt'], 'cannot be read (No such file'),
@@ -91,6 +98,29 @@ def test_a_mistake_is_told_before_anything_is_taken(
   assert code == 2
   assert told in error
   assert len(error.splitlines()) == 1
+  assert not (tmp_path / 'probes').exists()
+
+
+@pytest.mark.parametrize('flags', [[], ['--text={text}']], ids=str)
+def test_what_is_not_there_is_told_with_the_nearest_experiment(
+    text, tmp_path, capsys, flags):
+  code, _, error = run(capsys, 'deptth', f'--runs={tmp_path}', *(
+    flag.format(text=text) for flag in flags))
+  assert code == 2
+  assert 'deptth: nothing is there; ' in error
+  assert 'did you mean depth?' in error
+
+
+def test_without_anything_to_take_no_page_is_written(
+    tmp_path, text, capsys):
+  alone = planted_run.plant(tmp_path, Config(
+    ModelConfig(n_layers=1, d_model=8, mixer=AttentionConfig(n_heads=2)),
+    DataConfig(TextConfig(length=64))))
+  code, said, error = run(capsys, alone, f'--text={text}', f'--runs={tmp_path}',
+                          '--instruments=swapping')
+  assert code == 2
+  assert 'swapping             cannot be taken: it has one layer' in said
+  assert 'none of these instruments can be taken' in error
   assert not (tmp_path / 'probes').exists()
 
 

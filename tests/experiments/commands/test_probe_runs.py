@@ -182,6 +182,8 @@ def test_no_finished_run_is_one_message_with_the_command(folder):
 def test_what_a_single_model_reads_is_refused(folder):
   with pytest.raises(UsageError, match='--jacobian-tokens belongs to a single'):
     probe_runs.act(asked(folder, jacobian_tokens=128), [SIZE])
+  with pytest.raises(UsageError, match='--tokens belongs to a single'):
+    probe_runs.act(asked(folder, tokens=128), [SIZE])
   options = main.parse(['probe', 'nothing', '--strata=one'])
   with pytest.raises(UsageError, match='--strata belongs to an experiment'):
     options.act(options)

@@ -136,6 +136,21 @@ def test_what_was_fitted_is_kept_and_known_by_what_it_was_fitted_on(tmp_path):
   assert not np.array_equal(first.w_NDD, linear_lens.transport(other).w_NDD)
 
 
+def test_a_file_of_another_model_or_with_other_numbers_is_not_read(tmp_path):
+  own, other = (Given(network(), text(2), calibration=text(6),
+                      folder=tmp_path / name) for name in ('own', 'other'))
+  first = linear_lens.transport(own).w_NDD
+  file = tmp_path / 'own' / 'linear_lens.safetensors'
+  good = file.read_bytes()
+  (tmp_path / 'other').mkdir()
+  (tmp_path / 'other' / file.name).write_bytes(good)
+  linear_lens.transport(other)
+  assert (tmp_path / 'other' / file.name).read_bytes() != good
+  file.write_bytes(good[:-8] + 8 * b'\xff')  # not a number
+  np.testing.assert_array_equal(first, linear_lens.transport(own).w_NDD)
+  assert file.read_bytes() == good
+
+
 def test_no_or_little_calibration_is_refused():
   refusal = linear_lens.INSTRUMENT.refusal
   assert '--calibration' in refusal(Given(network(), text(2)))
