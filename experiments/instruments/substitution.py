@@ -61,13 +61,19 @@ def short(given: Passages, length: int, most: int) -> Passages:
   Each part of each layer is another run of the model, so a little text has to
   do.
 
+  Examples, each a text of its own, are not cut: what is asked at the end of one
+  may stand at its beginning. There are fewer of them where they are longer.
+
   Args:
     given: the whole.
     length: of a window, which knows nothing of what was before it.
-    most: windows; those that score fewer than two tokens are left out.
+    most: windows; those that score nothing behind their first token are left
+      out.
   """
-  T = given.tokens_BT.shape[1]
+  rows, T = given.tokens_BT.shape
   length = min(length, T)
+  if 1 < rows == len(np.unique(given.text_B)):
+    most, length = max(1, most * length // T), T
   first = range(0, T, length)
 
   def windows(x_BT: Any) -> Any:
@@ -77,7 +83,7 @@ def short(given: Passages, length: int, most: int) -> Passages:
   whole = Passages(windows(given.tokens_BT), windows(given.targets_BT),
                    windows(given.weights_BT), windows(given.valid_BT),
                    np.repeat(given.text_B, len(first)))
-  enough = np.flatnonzero(whole.weights_BT.sum(1) > 1)
+  enough = np.flatnonzero(whole.weights_BT[:, 1:].any(1))
   if len(enough) > most:
     enough = enough[np.linspace(0, len(enough) - 1, most).round().astype(int)]
   return Passages(*(x[enough] for x in whole))

@@ -105,4 +105,16 @@ def test_too_short_a_text_gives_no_numbers():
   network = trained_like(**CONFIGS['grouped heads'])
   given = Given(network, passages.cut([[1, 2]], 4))
   assert patching.measure(given) == ablation.measure(given) == []
-  assert substitution.short(TEXT, 4, 9).tokens_BT.shape == (3, 4)
+  text = passages.cut([list(range(11))], 11)
+  assert substitution.short(text, 4, 9).tokens_BT.shape == (3, 4)
+
+
+def test_an_example_is_read_whole_though_its_end_alone_is_asked():
+  weights_BT = np.zeros(TEXT.weights_BT.shape, np.float32)
+  weights_BT[0, 6] = weights_BT[1, 3] = 1
+  asked = TEXT._replace(weights_BT=weights_BT)
+  for own, kept in zip(substitution.short(asked, 4, 9), asked):
+    np.testing.assert_array_equal(own, kept)
+  assert len(substitution.short(asked, 4, 2).tokens_BT) == 1  # as many tokens
+  network = trained_like(**CONFIGS['grouped heads'])
+  assert ablation.measure(Given(network, asked))
