@@ -33,6 +33,12 @@ BROKEN = {
   'supported': 'breaks at about ten layers',
   'opposite': 'has no break near ten layers',
   'inconclusive': 'may or may not break near ten layers'}
+# A break that is not there again may be the doing of one block.
+AGAIN = {
+  'supported': '',
+  'opposite': ', but not where they begin in the middle of the model',
+  'inconclusive': ', and it is open whether it does where they begin in the '
+                  'middle of the model'}
 KEPT = {
   'supported': 'with every layer more, one linear map does worse',
   'equivalent': 'one linear map does as well for many layers as for one'}
@@ -40,11 +46,13 @@ KEPT = {
 
 def surrogates(stratum: StratumResult) -> str:
   """Where a linear map stops doing what layers do."""
-  added, said, compound = (effect.state for effect in stratum.effects)
+  added, said, again, compound = (e.state for e in stratum.effects)
+  there = AGAIN[again] if said == 'supported' else ''
   more = f'; {KEPT[compound]}' if compound in KEPT else ''
   return (f'In {WHO} one linear map stands in for more and more layers. How '
           f'much it explains of what they add {BROKEN[added]}; how often the '
-          f'model still says the same {BROKEN[said]}{more}.')
+          f'model still says the same {BROKEN[said]}{there}{more}. One small '
+          'model, on the documentation of Python.')
 
 
 def use(stratum: StratumResult) -> str:
@@ -52,9 +60,12 @@ def use(stratum: StratumResult) -> str:
   likely, wrote, _ = stratum.effects
   return (f'In {WHO}, for how likely the next word is, '
           f'{USED[likely.state]}; for what it writes on its own, '
-          f'{USED[wrote.state]}.')
+          f'{USED[wrote.state]}. One small model, on the documentation of '
+          'Python; what the layers are used for is not seen.')
 
 
 def streaming(stratum: StratumResult) -> str:
   """As of random weights; see `exact`."""
-  return readings(stratum)
+  return (f'{readings(stratum)} Counted in numbers of 32 bits, to which those '
+          'of 4 bits are widened: the file itself is smaller than what is held '
+          'of them, and the system may keep its pages in memory.')

@@ -66,8 +66,8 @@ def judged(part, rows):
                        planting.SEALED).strata[0]
 
 
-def surrogate_rows(explained, kept):
-  """Curves of both kinds with noise of their own for each text."""
+def surrogate_rows(explained, kept, again=None):
+  """Curves of each kind with noise of their own for each text."""
   rng = np.random.default_rng(0)
 
   def curve(metric, at, values, noise=0.01, **where):
@@ -79,6 +79,8 @@ def surrogate_rows(explained, kept):
   return [
     *curve('explained', surrogates.SPANS, explained, coordinates='even'),
     *curve('words_kept', surrogates.REPLACED, kept),
+    *curve('words_kept_from', surrogates.FROM_MIDDLE, again or kept,
+           start=surrogates.MIDDLE),
     *curve('explained', surrogates.SPANS, lambda k: 0.9 - 0.1 * np.log(k),
            coordinates='even', network='random')]
 
@@ -100,6 +102,15 @@ def test_surrogates_can_have_every_verdict(explained, kept, expected):
   found = judged(surrogates.PART, surrogate_rows(explained, kept))
   assert found.verdict == expected
   assert 'SmolLM2' in sentence.of_stratum(surrogates.PART, found)
+
+
+@pytest.mark.parametrize('explained', [bent(10.5), smooth])
+def test_a_break_that_one_block_makes_supports_nothing(explained):
+  # From the middle on that block is behind, and the curve is smooth.
+  found = judged(surrogates.PART, surrogate_rows(explained, bent(10.5), smooth))
+  assert found.verdict == 'inconclusive'
+  words = sentence.of_stratum(surrogates.PART, found)
+  assert 'but not where they begin in the middle' in words
 
 
 def test_a_break_without_training_is_no_finding():
@@ -181,6 +192,8 @@ def test_curves_of_a_network_are_shares_of_each_text(network, read):
   kept = [row for row in rows if row.metric == 'words_kept']
   assert {row.where['span'] for row in kept} == {1, 2, 3, 4, 5}
   assert {row.where['text'] for row in rows} == {0, 1}
+  assert {row.where['span'] for row in rows if row.where.get('start') == 3
+          } == {1, 2, 3}
   assert all(0 <= row.value <= 1 for row in kept)
   assert all(row.value <= 1 for row in rows)
   assert not any(row.metric == 'words_kept' for row in surrogates.curves(
