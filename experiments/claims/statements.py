@@ -26,7 +26,8 @@ class Statement:
       {verdict of the stratum: verdict on the statement}.
     sanity: nearly true by definition, it tests the machinery.
     also: further pairs, told of beside the others where they were run and not
-      missed where they were not; what they leave open weakens nothing.
+      missed where they were not. They can speak against it; what they leave
+      open weakens nothing, and by themselves they support nothing.
   """
 
   id: str
@@ -93,7 +94,7 @@ STATEMENTS = (
             _strata('geometry', 'similarity', 'real-words')),
   Statement('B4', 'Attention weighs how important each token is.', 'AT1',
             _READ, _strata('attention', 'importance'), 'for the next token, '
-            'in one small pretrained model'),
+            'in one pretrained model (quantised, instruct, 135 M)'),
   Statement('B5', 'Embeddings of positions must be used, unlike in recurrent '
             'and convolutional networks.', 'P1', _BOTH,
             _strata('exact', 'order'), 'whether order is invisible without '
@@ -102,7 +103,7 @@ STATEMENTS = (
             _TRAINED),
   Statement('B7', 'Attention says how much each token affects the others.',
             'AT1', _READ, _strata('attention', 'importance'), 'the last of '
-            'them, in one small pretrained model'),
+            'them, in one pretrained model (quantised, instruct, 135 M)'),
   Statement('B8', 'The feed-forward network processes the scores of attention.',
             'N1', _BOTH, _strata('exact', 'scores')),
   Statement('B9', 'The activation clamps values to a range and makes the '
@@ -133,8 +134,8 @@ STATEMENTS = (
   Statement('B18', 'With the layers this compounds: from about ten on it is '
             'intractable in practice.', 'I1', _READ,
             _strata('real-depth', 'surrogates'),
-            part='whether one linear map stands for the layers of one real '
-            'model'),
+            part='whether one linear map stands for the layers of one '
+            'pretrained model (quantised, instruct, 135 M)'),
   Statement('B19', 'Because activations are nonlinear, outputs relate to '
             'inputs in no way, or in a very complex one.', 'N2', _READ),
   Statement('B20', 'From very much data new behaviour emerges.', 'EM1',

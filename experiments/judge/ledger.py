@@ -11,7 +11,7 @@ from experiments.judge.verdict import KINDS, across
 from experiments.machine.usage import UsageError
 
 RECORD = 'verdict.json'
-DECIDED = ('supported', 'refuted', 'conditional')
+AGAINST = ('refuted', 'conditional')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +98,9 @@ def together(pairs: Iterable[tuple[str, str]], found: Iterable[Finding],
     pairs: what speaks about a statement.
     found: all that was found.
     says: what a verdict says about the statement, where that is another.
-    also: what speaks about it too where it was run; what that leaves open
-      weakens nothing.
+    also: what is told beside it where it was run. It can speak against a
+      statement; what it leaves open weakens nothing, and what it supports (that
+      layers are used, say, and not what for) supports nothing here.
   """
   by_pair: dict[tuple[str, str], list[Finding]] = {}
   absent = {(one.experiment, one.stratum): one.words for one in found
@@ -111,10 +112,9 @@ def together(pairs: Iterable[tuple[str, str]], found: Iterable[Finding],
   asked = list(pairs)
   beside = [one for pair in also for one in by_pair.get(pair, ())]
   own = [one for pair in asked for one in by_pair.get(pair, ())]
-  own, deciding = [*own, *beside], [*own, *(
-    one for one in beside if not own or one.verdict in DECIDED)]
+  deciding = [*own, *(one for one in beside if one.verdict in AGAINST)]
   missing = tuple(f'{e}/{s}' for e, s in asked if (e, s) not in by_pair)
-  if not own:
+  if not deciding:
     whys = [absent[pair] for pair in asked if pair in absent]
     if whys and len(whys) == len(asked):
       return Standing('not run', False, missing, whys[0]), own
@@ -123,7 +123,7 @@ def together(pairs: Iterable[tuple[str, str]], found: Iterable[Finding],
                     for one in deciding])
   kinds = {KINDS[one.tier] for one in deciding}
   strong = verdict == 'supported' and len(kinds) > 1 and not missing
-  return Standing(verdict, strong, missing), own
+  return Standing(verdict, strong, missing), [*own, *beside]
 
 
 def _read(root: Path, experiment: str, preset: str,

@@ -75,10 +75,15 @@ def test_two_kinds_of_evidence_are_strong_and_a_part_is_not(tmp_path):
   assert found['B10'].verdict == 'supported'
 
 
+def test_that_layers_are_used_is_not_what_they_are_said_to_do(tmp_path):
+  record(tmp_path, 'use', 'supported', 'E3', experiment='real-depth')
+  assert entries(tmp_path)['B10'].verdict == 'not yet'
+
+
 @pytest.mark.parametrize(('verdict', 'stands'), [
   ('inconclusive', 'supported'), ('invalid', 'supported'),
-  ('refuted', 'conditional'), ('supported', 'supported (strong)')])
-def test_what_is_told_beside_weakens_nothing_that_it_leaves_open(
+  ('refuted', 'conditional'), ('supported', 'supported')])
+def test_what_is_told_beside_can_speak_against_and_supports_nothing(
     verdict, stands, tmp_path):
   for stratum in ('composition', 'hierarchy', 'text'):
     record(tmp_path, stratum, folder=f'only-{stratum}')
