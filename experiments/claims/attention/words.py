@@ -19,7 +19,9 @@ TERMS = {
                    'out',
   'quantised': 'its numbers are rounded to 4 bits, to be smaller',
 }
-OF = ' It is one small model (quantised, instruct, 135 M).'
+OF = (' How far nearness to the end alone would order them stands beside it in '
+      'the figure. It is one small model (quantised, instruct, 135 M), on the '
+      'documentation of Python.')
 SAID = {
   'supported': 'tokens that get more attention do matter more for the next '
                'token, clearly so',

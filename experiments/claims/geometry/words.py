@@ -105,8 +105,8 @@ LIKE = {
   'inconclusive': 'it is open whether words lie closer, the more similar '
                   'people find them'}
 RELATED = {
-  'supported': 'words that people find related lie close, whether or not they '
-               'mean the same'}
+  'supported': 'the more related people find two words, as coffee and cup, the '
+               'closer they tend to lie'}
 SPELLED = {'equivalent': 'that is hardly more than their spelling tells'}
 UNKNOWN = ('the model itself tells linked pairs from unlinked ones in fewer '
            'than 95 of 100 comparisons')
