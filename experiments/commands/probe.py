@@ -252,8 +252,8 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
   import humanize
   import jax
 
-  from data import durable
   from experiments.instruments import examination, jacobian_lens
+  from experiments.judge import table
   from experiments.machine import memory
   from experiments.report import probe as page
   from experiments.runs import manifest
@@ -262,15 +262,17 @@ def perform(options: argparse.Namespace, model: Model, given: Given,
     given, chosen, lambda one: print(f'{one.title} …', flush=True))
   for name, reason in seen.refused.items():
     print(f'{name}: left out: {reason}')
+  if not seen.rows and not seen.failed:
+    raise UsageError('nothing could be taken, for the reasons above, and no '
+                     'page is written')
   if agreed := jacobian_lens.summary(
       seen.rows.get(jacobian_lens.INSTRUMENT.name, ())):
     print(agreed)
-  table = examination.table(seen.rows)
-  with durable.written(folder / page.TABLE) as file:
-    table.write_parquet(file)
+  numbers = examination.table(seen.rows)
+  table.save(numbers, folder / page.TABLE)
   slices = _slices(given, seen.rows)
   peak = memory.device_peak_bytes() or memory.peak_bytes()
-  where = page.write(folder, table, slices, page.Facts(
+  where = page.write(folder, numbers, slices, page.Facts(
     model.name, labels(model, options.model),
     options.text.name if options.text else OWN,
     given.passages.tokens, shlex.join(['fathom', *options.arguments]),

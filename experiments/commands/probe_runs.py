@@ -15,7 +15,6 @@ from pathlib import Path
 
 import polars as pl
 
-from data import durable
 from experiments.commands import execution, finished, run
 from experiments.commands.finished import Finished
 from experiments.instruments import held_out
@@ -196,8 +195,7 @@ def write(of: Finished, instruments: Sequence[Instrument],
   import jax
   folder = output(of)
   folder.mkdir(parents=True, exist_ok=True)
-  with durable.written(folder / probe.TABLE) as file:
-    rows.write_parquet(file)
+  table.save(rows, folder / probe.TABLE)
   tasks = [cell.task for cell in of.cells]
   configs = [task.config for task in tasks if isinstance(task, Train)]
   taken = set(rows['instrument'])

@@ -6,6 +6,7 @@ by their dotted path, those that vary within an arm of it.
 """
 
 import functools
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,20 @@ def runs(plan: Plan) -> pl.DataFrame:
 def write(table: pl.DataFrame, folder: Path) -> None:
   """Writes results.parquet and results.csv."""
   folder.mkdir(parents=True, exist_ok=True)
-  for name, save in (('results.parquet', table.write_parquet),
-                     ('results.csv', table.write_csv)):
-    with durable.written(folder / name) as file:
-      save(file)
+  save(table, folder / 'results.parquet')
+  save(table, folder / 'results.csv')
+
+
+def save(table: pl.DataFrame, path: Path) -> None:
+  """Writes a table as .parquet or .csv.
+
+  Raises:
+    OSError: it cannot be written; polars itself would raise another error.
+  """
+  content = io.BytesIO()
+  (table.write_csv if path.suffix == '.csv' else table.write_parquet)(content)
+  with durable.written(path) as file:
+    file.write(content.getvalue())
 
 
 def read(path: str) -> pl.DataFrame:

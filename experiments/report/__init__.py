@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from data import durable
 from experiments.judge import numbers
 from experiments.judge.comparison import Comparison
 from experiments.judge.record import ClaimResult
@@ -140,5 +141,6 @@ def sections(manifest: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
 def save(path: Path, text: str) -> Path:
   """Writes a file, and the folders that it needs; its path."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(text, encoding='utf-8')
+  with durable.written(path) as file:
+    file.write(text.encode())
   return path

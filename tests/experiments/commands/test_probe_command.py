@@ -124,6 +124,17 @@ def test_without_anything_to_take_no_page_is_written(
   assert not (tmp_path / 'probes').exists()
 
 
+def test_where_nothing_could_be_taken_no_page_is_written(
+    place, text, tmp_path, capsys):
+  code, said, error = run(
+    capsys, place, f'--text={text}', f'--runs={tmp_path}', '--tokens=50',
+    '--instruments=dimension')
+  assert code == 2
+  assert 'dimension: left out: no number of it could be trusted' in said
+  assert 'no page is written' in error
+  assert not list(tmp_path.rglob('report.html'))
+
+
 def test_no_model_is_named(capsys):
   code, _, error = run(capsys)
   assert code == 2

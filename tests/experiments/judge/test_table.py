@@ -1,6 +1,7 @@
 """The results table: the plan joined with what is finished."""
 
 import math
+import resource
 
 import planting
 import polars as pl
@@ -125,3 +126,19 @@ def test_runs_that_start_elsewhere_differ_in_it():
   cells = [Cell('a', 'plain', Train(first)),
            Cell('a', 'plain', Train(first, Train(second)))]
   assert axes.varying(cells) == ['task.start']
+
+
+@pytest.mark.parametrize('ending', ['csv', 'parquet'])
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path, ending):
+  place = tmp_path / f'results.{ending}'
+  table.save(pl.DataFrame({'value': [1]}), place)
+  before = place.read_bytes()
+  _, most = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (8, most))
+  try:
+    with pytest.raises(OSError, match=place.name):
+      table.save(pl.DataFrame({'value': range(100)}), place)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert place.read_bytes() == before
+  assert list(tmp_path.iterdir()) == [place]

@@ -4,6 +4,7 @@ import dataclasses
 import html.parser
 import pathlib
 import re
+import resource
 import typing
 import xml.etree.ElementTree as ElementTree
 
@@ -244,3 +245,15 @@ def test_two_kinds_of_evidence_are_said_beside_the_verdict(
   page = report.write(elsewhere(plan, tmp_path), strong, table, MANIFEST)
   text, _ = _read(page)
   assert '(strong)' in text[text.index('<main'):text.index('<nav')]
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(tmp_path):
+  page = report.save(tmp_path / 'report.html', 'whole')
+  _, most = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (8, most))
+  try:
+    with pytest.raises(OSError, match=r'report\.html'):
+      report.save(page, 'a longer page')
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert page.read_text() == 'whole'
