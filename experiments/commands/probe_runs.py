@@ -93,9 +93,10 @@ def act(options: argparse.Namespace,
                          tracker=MeasuringProgress)
   if code in run.STOPS:
     return code
-  for failure in run.failures(planned):
-    print(f'fathom: {failure}', file=sys.stderr)
   rows, refused = tabulate(planned)
+  for number, failure in enumerate(run.failures(planned), 1):
+    print(f'fathom: {failure}', file=sys.stderr)
+    refused[f'failure {number}'] = failure
   page = write(of, instruments, rows, refused)
   print(*answers(rows, instruments), sep='\n')
   print(f'{rows.height:,} numbers: {output(of) / probe.TABLE}\n'

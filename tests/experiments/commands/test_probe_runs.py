@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import os
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -162,6 +163,14 @@ def test_what_is_left_out_is_named(folder, capsys):
   assert f'not finished: 1 of the runs ({run_id(cells[5].task)})' in said
   assert '0 of 4 measurements' in said
   assert not measured(folder)  # it was only asked what it costs
+
+
+def test_a_run_that_could_not_be_measured_is_named_on_the_page(folder, capsys):
+  run = run_id(finished.select(asked(folder)).cells[0].task)
+  (folder / f'runs/trained/{run}/params.safetensors').write_bytes(b'{')
+  assert probe_runs.act(asked(folder), [SIZE]) == 1
+  page = capsys.readouterr().out.splitlines()[-1].removeprefix('Report: ')
+  assert f'measuring run {run} failed' in Path(page).read_text()
 
 
 def test_a_changed_instrument_measures_again(folder):
