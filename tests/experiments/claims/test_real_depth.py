@@ -245,12 +245,15 @@ def test_chapters_are_judged_fitted_on_and_piloted_apart():
 @pytest.mark.slow
 @pytest.mark.skipif(models.find(models.SMOLLM2) is None,
                     reason='needs make models')
-def test_the_smoke_preset_on_the_real_model(tmp_path, capsys):
-  assert main.main(['run', EXPERIMENT.name, '--preset=smoke', '--workers=0',
-                    f'--runs={tmp_path}']) == 0
-  record = json.loads(
-    (tmp_path / 'real-depth' / 'smoke' / 'verdict.json').read_text())
+def test_the_real_model_is_streamed_from_its_own_file(tmp_path):
+  with pytest.raises(SystemExit) as stop:
+    main.main(['run', EXPERIMENT.name, '--preset=smoke', '--strata=streaming',
+               '--workers=0', f'--runs={tmp_path}'])
+  assert stop.value.code == 0
+  folder = tmp_path / 'real-depth' / 'smoke' / 'only-streaming'
+  record = json.loads((folder / 'verdict.json').read_text())
   assert record['evidence'] == 'smoke'
-  controls = {control['name']: control['passed']
-              for control in record['strata'][2]['controls']}
-  assert controls == {'the same bits': True, 'one layer at a time': True}
+  [streaming] = [own for own in record['strata'] if own['name'] == 'streaming']
+  assert {control['name']: control['passed']
+          for control in streaming['controls']} == {
+            'the same bits': True, 'one layer at a time': True}
