@@ -108,7 +108,7 @@ INSTRUMENT = Instrument(
   source='participation ratio; arXiv 2512.14064; half-life of the logit lens',
   measure=measure, flops=flops,
   metrics={'participation': 'layers that matter when left out',
-           'participation_share': 'the same / layers',
+           'participation_share': 'share of the layers that matter',
            'overlap_depth': 'first layer with half of the last five words',
            'divergence_depth': 'layer at which KL to the end is halved'},
   default=True)

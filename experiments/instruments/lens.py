@@ -29,7 +29,7 @@ from model import ModelConfig, count
 
 BITS_PER_NAT = 1.4426950408889634  # 1 / ln 2
 TOP = 5  # words whose overlap is taken
-POSITIONS = 512  # scored at most; of the random baseline fewer
+POSITIONS = 384  # scored at most; of the random baseline fewer
 BASELINE_POSITIONS = 128
 BASELINE_TOKENS = 1024
 BASELINE_SHARE = 4  # of what the Jacobian lens is fitted on: a fourth

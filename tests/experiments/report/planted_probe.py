@@ -47,7 +47,7 @@ def instruments():
       'skip_bits': 'growth of the cross-entropy (bits)'}),
     made('effective-depth', 'How deep is it, in effect?', {
       'participation': 'layers that matter when left out',
-      'participation_share': 'the same / layers',
+      'participation_share': 'share of the layers that matter',
       'overlap_depth': 'first layer with half of the last five words'}),
     made('head-scores', 'Which heads copy?',
          {'induction_score': 'attention to what followed last time'}),
