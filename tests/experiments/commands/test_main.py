@@ -33,7 +33,7 @@ def fails(arguments, capsys):
   (['plan', 'depth', '--preset'], '--preset'),
   (['run', 'depth', '--worker=2'], 'did you mean --workers'),
   (['run', 'depth', '--workers=-1'], 'whole number from 0 on'),
-  (['plan'], 'name one experiment: depth'),
+  (['plan'], 'name one experiment: attention, depth'),
   (['train', 'lm-small', '--start='], '--start= names nothing'),
   (['plan', 'depth', '--config.model.n_layer=3'],
    'did you mean --config.model.n_layers'),

@@ -84,7 +84,7 @@ def test_fifty_tokens_are_enough_or_it_says_why_not(one, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('fields', OTHERS.values(), ids=OTHERS)
-@pytest.mark.parametrize('one', INSTRUMENTS, ids=names(INSTRUMENTS))
+@pytest.mark.parametrize('one', DEFAULT, ids=names(DEFAULT))
 def test_any_model_is_read_or_refused(one, fields, tmp_path):
   check(one, given(tmp_path, **fields))
 
