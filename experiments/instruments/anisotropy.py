@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from experiments.instruments import points
 from experiments.instruments.instrument import Given, Instrument
+from experiments.instruments.network import forward_flops
 from experiments.runs.subject import Row
 from model import ModelConfig
 
@@ -57,7 +58,7 @@ def top_share(points_NVD: jax.Array) -> jax.Array:
 def measure(given: Given) -> list[Row]:
   """Both numbers by layer, of the model and of a random one."""
   rows = []
-  for network, where in points.networks(given):
+  for network, where in given.networks():
     stream_NVD, first_V = points.gather(network, given.passages)
     for positions, kept_V in ((ALL, first_V | True), (LATER, ~first_V)):
       if kept_V.sum() < FEWEST:
@@ -76,7 +77,7 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   del calibration
   streams, count = config.n_layers + 1, min(tokens, points.POINTS)
   small = min(count, config.d_model)
-  return 2 * (points.flops(config, tokens) + 2 * streams * (
+  return 2 * (forward_flops(config, tokens) + 2 * streams * (
     2 * count * config.d_model * small + 4 / 3 * small**3))
 
 

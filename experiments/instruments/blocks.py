@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.instruments.instrument import Given
+from experiments.instruments.instrument import RANDOM, Given
 from experiments.instruments.network import Network
 from experiments.instruments.passages import Passages, parts
-from model import ModelConfig, count
 
 TOGETHER = 512  # tokens that are read at a time, about
 BASELINE_TOKENS = 512  # that a random network reads, at most, about
@@ -68,7 +67,7 @@ def networks(given: Given, tokens: int = BASELINE_TOKENS
              ) -> Iterator[tuple[dict[str, str], Network, Passages]]:
   """The model, then its baseline on less text; and what its rows say."""
   yield {}, given.network, given.passages
-  yield {'network': 'random'}, given.baseline, first(given.passages, tokens)
+  yield dict(RANDOM), given.baseline, first(given.passages, tokens)
 
 
 def inner(a_BTD: jax.Array, b_BTD: jax.Array) -> jax.Array:
@@ -97,9 +96,3 @@ def add(x_BT: jax.Array, counts_BT: jax.Array) -> jax.Array:
   """The sum over the positions that count; what others hold is no matter."""
   return jnp.sum(jnp.where(counts_BT, x_BT, 0), axis=(-2, -1))
 
-
-def forward_flops(config: ModelConfig, tokens: float,
-                  length: int = 256) -> float:
-  """Of running all blocks once, in windows of that length."""
-  each_window = count.flops(config, length)
-  return tokens * (each_window.mixer + each_window.feed_forward) / length

@@ -13,9 +13,10 @@ import numpy as np
 from experiments.instruments import codelength, probe, properties
 from experiments.instruments.codelength import READERS
 from experiments.instruments.instrument import Given, Instrument
+from experiments.instruments.network import forward_flops
 from experiments.instruments.properties import Property
 from experiments.runs.subject import Row
-from model import ModelConfig, count
+from model import ModelConfig
 
 EXAMPLES = 1024
 FEWEST = 32  # examples, for which less would be said than it costs
@@ -103,7 +104,7 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   layers = config.n_layers + 1
   # An eigendecomposition takes about 9 d^3 (Golub and Van Loan, 2013).
   whitened = 9 * config.d_model**3 + 2 * examples * config.d_model**2
-  return (2 * count.flops(config, examples).total + 2 * layers * whitened
+  return (2 * forward_flops(config, examples) + 2 * layers * whitened
           + 3 * layers * asked * coded)
 
 

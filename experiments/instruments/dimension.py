@@ -29,6 +29,7 @@ from scipy import optimize
 
 from experiments.instruments import points
 from experiments.instruments.instrument import Given, Instrument
+from experiments.instruments.network import forward_flops
 from experiments.runs.subject import Row
 from model import ModelConfig
 
@@ -135,7 +136,7 @@ def measure_scales(given: Given) -> list[Row]:
 def _rows(given: Given, count: int, take: Callable[[np.ndarray], list[Row]]
           ) -> list[Row]:
   rows = []
-  for network, where in points.networks(given):
+  for network, where in given.networks():
     points_NVD, _ = points.gather(network, given.passages)
     if points_NVD.shape[1] < FEWEST:
       return []
@@ -153,7 +154,7 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   """Reading, and products of all pairs of points, of two networks."""
   del calibration
   count = min(tokens, points.POINTS)
-  return 2 * (points.flops(config, tokens)
+  return 2 * (forward_flops(config, tokens)
               + 2 * (config.n_layers + 1) * count**2 * config.d_model)
 
 

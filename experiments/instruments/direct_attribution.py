@@ -15,10 +15,10 @@ import numpy as np
 
 from experiments.instruments import passages
 from experiments.instruments.instrument import Given, Instrument, scores_words
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages
 from experiments.runs.subject import Row
-from model import ModelConfig, count, parameterisation
+from model import ModelConfig, parameterisation
 
 ROWS = 2  # windows at a time
 
@@ -131,8 +131,7 @@ def measure(given: Given) -> list[Row]:
   if not scored:
     return []
   rows = []
-  for where, network in (({}, given.network),
-                         ({'network': 'random'}, given.baseline)):
+  for network, where in given.networks():
     total = jax.tree.map(
       lambda *parts: sum(map(np.asarray, parts)) / scored,
       *(_sums(network, part) for part in passages.parts(
@@ -167,8 +166,7 @@ def refusal(given: Given) -> str:
 def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   """Every block twice, for the model and for a random one."""
   del calibration
-  whole = count.flops(config, tokens)
-  return 4.0 * (whole.total - whole.unembedding)
+  return 4 * forward_flops(config, tokens)
 
 
 INSTRUMENT = Instrument(

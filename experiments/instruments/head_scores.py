@@ -70,8 +70,7 @@ def measure(given: Given) -> list[Row]:
   """The scores of every head, and of those of a network without training."""
   tokens = repeated(given.network.config)
   rows = []
-  for where, network in (({}, given.network),
-                         ({'network': 'random'}, given.baseline)):
+  for network, where in given.networks():
     found = scores(network, tokens)
     for name, table_NH in zip(INSTRUMENT.metrics, found, strict=True):
       rows += [Row(name, float(score), {'layer': layer + 1, 'head': head,

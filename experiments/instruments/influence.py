@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from experiments.instruments import blocks
 from experiments.instruments.instrument import Given, Instrument
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages
 from experiments.runs.subject import Row
 from model import ModelConfig
@@ -52,7 +52,7 @@ def measure(given: Given) -> list[Row]:
 def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   """Reading the passages, and less of them with the baseline."""
   del calibration
-  return blocks.forward_flops(
+  return forward_flops(
     config, tokens + min(tokens, blocks.BASELINE_TOKENS))
 
 

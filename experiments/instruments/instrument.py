@@ -2,9 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from data.text.tokenizer import Tokenizer
 from experiments.instruments.network import Network
@@ -15,6 +15,8 @@ from model import ModelConfig
 T = TypeVar('T')
 
 JACOBIAN_TOKENS = 128
+# What rows of the baseline say of where they were taken.
+RANDOM: Mapping[str, str] = {'network': 'random'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Given:
   def baseline(self) -> Network:
     """The network before training, or a random one of its shape."""
     return self.untrained or self.network.random()
+
+  def networks(self) -> Iterator[tuple[Network, dict[str, Any]]]:
+    """The model, then its baseline, each with what its rows say."""
+    yield self.network, {}
+    yield self.baseline, dict(RANDOM)
 
   def once(self, work: Callable[['Given'], T]) -> T:
     """What a function makes of this, worked out once for all instruments."""

@@ -24,11 +24,12 @@ import numpy as np
 from experiments.instruments import lens, lens_file, linear_lens
 from experiments.instruments.instrument import (
   JACOBIAN_TOKENS,
+  RANDOM,
   Given,
   Instrument,
 )
 from experiments.instruments.lens import Transport
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages
 from experiments.runs.subject import Row
 from model import ModelConfig
@@ -200,7 +201,7 @@ def _flops(config: ModelConfig, tokens: int, calibration: int) -> float:
 
 def _fit_flops(config: ModelConfig, tokens: int) -> float:
   passes = 2 + config.d_model  # forward twice
-  return passes * lens.stack_flops(config, tokens)
+  return passes * forward_flops(config, tokens)
 
 
 def _known_flops(given: Given) -> float:
@@ -215,7 +216,7 @@ def _known_flops(given: Given) -> float:
 
 def _measure(given: Given) -> list[Row]:
   found = lens.rows(given, 'jacobian', transport)
-  for own, where in ((given, {}), (lens.baseline(given), lens.RANDOM)):
+  for own, where in ((given, {}), (lens.baseline(given), RANDOM)):
     found += [
       Row('lens_half_agreement', float(value),
           {'lens': 'jacobian', 'layer': layer, **where})

@@ -20,7 +20,7 @@ import numpy as np
 from experiments.instruments import blocks
 from experiments.instruments.contributions import additive
 from experiments.instruments.instrument import Given, Instrument
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages
 from experiments.runs.subject import Row
 from model import ModelConfig
@@ -120,7 +120,7 @@ def _refusal(given: Given) -> str:
 def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   """Half of the stack for each block."""
   del calibration
-  return blocks.forward_flops(
+  return forward_flops(
     config, min(tokens, TOKENS) * (1 + config.n_layers / 2), WINDOW)
 
 

@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.instruments.instrument import (
+  RANDOM,
   Given,
   Instrument,
   scores_words,
 )
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages, parts, scored
 from experiments.runs.subject import Row
-from model import ModelConfig, count
+from model import ModelConfig
 
 BITS_PER_NAT = 1.4426950408889634  # 1 / ln 2
 TOP = 5  # words whose overlap is taken
@@ -33,7 +34,6 @@ POSITIONS = 384  # scored at most; of the random baseline fewer
 BASELINE_POSITIONS = 128
 BASELINE_TOKENS = 1024
 BASELINE_SHARE = 4  # of what the Jacobian lens is fitted on: a fourth
-RANDOM: Mapping[str, str] = {'network': 'random'}
 TOGETHER = 512  # tokens read at a time, about
 LOGITS = 2**24  # held at a time, about
 
@@ -257,16 +257,9 @@ def reading_flops(config: ModelConfig, tokens: int,
   layers = config.n_layers + 1
   carried = 2 * config.n_layers * config.d_model**2 if transported else 0
   vocabulary = 2 * layers * config.d_model * config.vocab_size
-  return (stack_flops(config, tokens)
-          + stack_flops(config, min(tokens, BASELINE_TOKENS))
+  return (forward_flops(config, tokens)
+          + forward_flops(config, min(tokens, BASELINE_TOKENS))
           + positions * (carried + vocabulary))
-
-
-def stack_flops(config: ModelConfig, tokens: int) -> float:
-  """Of a forward pass over so many tokens, without logits."""
-  length = min(tokens, TOGETHER)
-  one = count.flops(config, length)
-  return (one.total - one.unembedding) * tokens / max(length, 1)
 
 
 def identity(given: Given) -> Transport:

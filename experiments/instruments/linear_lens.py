@@ -20,7 +20,7 @@ import scipy
 from experiments.instruments import lens, lens_file
 from experiments.instruments.instrument import Given, Instrument
 from experiments.instruments.lens import TOGETHER, Transport
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages, parts
 from experiments.runs.subject import Row
 from model import ModelConfig
@@ -230,7 +230,7 @@ def _flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   # An eigenproblem is some thirty products.
   tried = 2 * min(TRIED, config.n_layers) * 30 * config.d_model**3
   return (lens.reading_flops(config, tokens)
-          + lens.stack_flops(config, fits) + 4 * fits * squares
+          + forward_flops(config, fits) + 4 * fits * squares
           + 2 * (tried + 3 * squares * config.d_model))
 
 

@@ -17,7 +17,7 @@ import scipy.linalg
 
 from experiments.instruments import blocks
 from experiments.instruments.instrument import Given
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages
 from experiments.runs.subject import Row
 from model import ModelConfig
@@ -185,8 +185,7 @@ def rows(given: Given, program: Callable[[Network, Passages], Sums],
     kinds: which scores.
   """
   found = []
-  for where, network in (({}, given.network),
-                         ({'network': 'random'}, given.baseline)):
+  for network, where in given.networks():
     of = functools.partial(blocks.total, program, network)
     own = [of(half) for half in halves(given.passages) if half.tokens]
     more = ([of(blocks.first(given.calibration, MOST))]
@@ -216,5 +215,5 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   """Reading, with both networks, the products, and solving."""
   read = 2 * (tokens + min(calibration, MOST))
   width = config.d_model
-  return blocks.forward_flops(config, read) + config.n_layers * (
+  return forward_flops(config, read) + config.n_layers * (
     4 * read * width ** 2 + 80 * width ** 3)

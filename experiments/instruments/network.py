@@ -104,6 +104,14 @@ class Network:
     return None if self.config.mask == 'causal' else passages.valid_BT
 
 
+def forward_flops(config: ModelConfig, tokens: float,
+                  length: int = 256) -> float:
+  """FLOPs of running all blocks on so many tokens, in windows of a length."""
+  length = max(1, min(length, int(tokens)))
+  window = model.count.flops(config, length)
+  return tokens * (window.mixer + window.feed_forward) / length
+
+
 @functools.partial(jax.jit, static_argnums=1)
 def _draw(network: Network, seed: int) -> Params:
   return model.init(network.config, jax.random.key(seed),

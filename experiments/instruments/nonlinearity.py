@@ -36,8 +36,7 @@ def measure(given: Given) -> list[Row]:
   passages = excerpt(given.passages, given.network.config)
   with jax.default_matmul_precision('highest'):
     found = [(_means(network.in_float32(), passages), places)
-             for network, places in ((given.network, {}),
-                                     (given.baseline, {'network': 'random'}))]
+             for network, places in given.networks()]
   return [
     Row('nonlinearity', float(value),
         {'layer': layer, 'radius': radius, **places})

@@ -1,18 +1,14 @@
 """The streams of single positions: the points whose shape is measured."""
 
 import functools
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-import model
-from experiments.instruments.instrument import Given
 from experiments.instruments.network import Network
 from experiments.instruments.passages import Passages, parts
-from model import ModelConfig
 
 POINTS = 2048  # at most: distances of all pairs grow with their square
 TOGETHER = 1024  # positions of a part
@@ -57,24 +53,12 @@ def gather(network: Network, passages: Passages, most: int = POINTS) -> Points:
   return Points(stream_NVD, place_V2[:, 1] == 0)
 
 
-def networks(given: Given) -> Iterator[tuple[Network, dict[str, Any]]]:
-  """The model and a random one, each with how rows name it."""
-  yield given.network, {}
-  yield given.baseline, {'network': 'random'}
-
-
 @jax.jit
 def _streams(network: Network, part: Passages,
              place_V2: jax.Array) -> jax.Array:
   row_V, column_V = place_V2.T
   return network.stream(part, lambda x_BTD: x_BTD[row_V, column_V].astype(
     jnp.float32))
-
-
-def flops(config: ModelConfig, tokens: int) -> float:
-  """Of reading the tokens, without the unembedding, as one text."""
-  count = model.count.flops(config, min(tokens, 256))
-  return (count.mixer + count.feed_forward) * tokens / min(tokens, 256)
 
 
 @functools.partial(jax.jit, static_argnums=1)

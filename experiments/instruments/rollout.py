@@ -16,10 +16,10 @@ import numpy as np
 
 from experiments.instruments import head_scores, passages
 from experiments.instruments.instrument import Given, Instrument
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages
 from experiments.runs.subject import Row
-from model import ModelConfig, count
+from model import ModelConfig
 from model.sites import Edit
 
 ROWS = 2  # windows at a time: a layer's masses are T^2 numbers each
@@ -123,8 +123,7 @@ def measure(given: Given) -> list[Row]:
   if not asked:
     return []
   rows = []
-  for where, network in (({}, given.network),
-                         ({'network': 'random'}, given.baseline)):
+  for network, where in given.networks():
     total = jax.tree.map(lambda *parts: sum(map(np.asarray, parts)), *(
       _sums(network, part) for part in passages.parts(
         text, min(ROWS, len(text.tokens_BT)))))
@@ -140,8 +139,7 @@ def measure(given: Given) -> list[Row]:
 def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   """Every block twice, for the model and for a random one."""
   del calibration
-  whole = count.flops(config, tokens)
-  return 4.0 * (whole.total - whole.unembedding)
+  return 4 * forward_flops(config, tokens)
 
 
 INSTRUMENT = Instrument(

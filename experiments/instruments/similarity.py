@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from experiments.instruments import points
 from experiments.instruments.instrument import Given, Instrument
+from experiments.instruments.network import forward_flops
 from experiments.runs.subject import Row
 from model import ModelConfig
 
@@ -76,7 +77,7 @@ def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
 def measure(given: Given) -> list[Row]:
   """Both maps, of the model and of a random one."""
   rows = []
-  for network, where in points.networks(given):
+  for network, where in given.networks():
     points_NVD, _ = points.gather(network, given.passages)
     if points_NVD.shape[1] < FEWEST:
       return []
@@ -98,7 +99,7 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   del calibration
   streams, count = config.n_layers + 1, min(tokens, points.POINTS)
   together = min(count, TOGETHER)
-  return 2 * (points.flops(config, tokens) + 4 * streams * count * together * (
+  return 2 * (forward_flops(config, tokens) + 4 * streams * count * together * (
     config.d_model + streams))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.instruments import blocks
 from experiments.instruments.instrument import Given, Instrument
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages, scored
 from experiments.runs.subject import Row
 from model import ModelConfig, count
@@ -182,7 +182,7 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   words = config.unembedding != 'absent'
   read = tokens + min(tokens, BASELINE_TOKENS)
   logits = count.flops(config, 1).unembedding
-  return (blocks.forward_flops(config, read * (1 + config.n_layers / 2))
+  return (forward_flops(config, read * (1 + config.n_layers / 2))
           + words * config.n_layers * logits * (
             min(tokens, POSITIONS) + min(tokens, BASELINE_TOKENS)))
 

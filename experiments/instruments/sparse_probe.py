@@ -24,9 +24,10 @@ import numpy as np
 
 from experiments.instruments import properties
 from experiments.instruments.instrument import Given, Instrument
+from experiments.instruments.network import forward_flops
 from experiments.instruments.properties import Property
 from experiments.runs.subject import Row
-from model import ModelConfig, count
+from model import ModelConfig
 
 EXAMPLES = 2048
 FEWEST = 64
@@ -68,8 +69,7 @@ def measure(given: Given) -> list[Row]:
     return []
   asked = properties.of(chosen, given.tokenizer)
   rows = []
-  for network, places in ((given.network, {}),
-                          (given.baseline, {'network': 'random'})):
+  for network, places in given.networks():
     if asked:
       x_NBD = properties.streams(network, chosen)
       rows += rows_of(asked, curves(x_NBD, asked), places)
@@ -182,7 +182,7 @@ def flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   classes = properties.CLASSES
   rotated = 3 * examples * width**2  # the rotation, and products of features
   solved = width**3 / 3 + 4 * (width**2 + examples * width) * classes
-  return (2 * count.flops(config, examples).total
+  return (2 * forward_flops(config, examples)
           + 4 * (config.n_layers + 1) * (rotated + asked * solved))
 
 

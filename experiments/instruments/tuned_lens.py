@@ -19,7 +19,7 @@ import optax
 from experiments.instruments import lens, lens_file, linear_lens
 from experiments.instruments.instrument import Given, Instrument
 from experiments.instruments.lens import Scored, Transport
-from experiments.instruments.network import Network
+from experiments.instruments.network import Network, forward_flops
 from experiments.instruments.passages import Passages, scored
 from experiments.runs.subject import Row
 from model import ModelConfig
@@ -97,7 +97,7 @@ def _flops(config: ModelConfig, tokens: int, calibration: int) -> float:
   step = 3 * 2 * BATCH * config.n_layers * config.d_model * (
     config.vocab_size + config.d_model)
   return (lens.reading_flops(config, tokens)
-          + 2 * (STEPS * step + lens.stack_flops(config, calibration)))
+          + 2 * (STEPS * step + forward_flops(config, calibration)))
 
 
 def _measure(given: Given) -> list[Row]:

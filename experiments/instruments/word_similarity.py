@@ -23,7 +23,6 @@ from experiments.instruments import word_lists
 from experiments.instruments.instrument import Given, Instrument
 from experiments.instruments.network import Network
 from experiments.instruments.passages import Passages, parts
-from experiments.instruments.points import networks
 from experiments.instruments.word_lists import Lists, Pair
 from experiments.runs.subject import Row
 from model import ModelConfig
@@ -175,7 +174,7 @@ def measure(given: Given) -> list[Row]:
   words = word_lists.words(lists)
   read = sentences(given.tokenizer, words)
   rows = baseline(lists)
-  for network, where in networks(given):
+  for network, where in given.networks():
     rows += [Row(row.metric, row.value, {**where, **row.where})
              for row in correlations(vectors(network, read, len(words)), words,
                                      lists)]
